@@ -1,0 +1,1 @@
+"""Schema parser and code generator; never imported by pykraft."""

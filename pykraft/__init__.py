@@ -1,0 +1,1 @@
+"""pykraft: a KRaft controller that you can start in a test."""

@@ -1,0 +1,1 @@
+"""The pykraft command, one module per subcommand."""

@@ -1,0 +1,1 @@
+"""Real Kafka processes of any release: ZooKeeper, brokers, controllers, tools and clients."""

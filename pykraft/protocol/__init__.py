@@ -1,0 +1,1 @@
+"""Kafka's wire protocol: generated messages and records, primitives, headers, API registry, error codes."""

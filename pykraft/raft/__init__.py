@@ -1,0 +1,1 @@
+"""The quorum node as a pure state machine: roles, epochs, high watermark, divergence."""

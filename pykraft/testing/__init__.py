@@ -1,0 +1,1 @@
+"""pykraft in a test: a synchronous handle, a pytest plugin, a fake ZooKeeper."""

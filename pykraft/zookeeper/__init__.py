@@ -1,0 +1,1 @@
+"""ZooKeeper behind one narrow typed port: paths, znode JSON, reads, fenced multis."""
