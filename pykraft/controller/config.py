@@ -1,0 +1,108 @@
+"""The controller's configuration: Kafka's keys and defaults, typed.
+
+Source: core/src/main/scala/kafka/server/KafkaConfig.scala, server/.../config/*Configs.java, raft/.../QuorumConfig.java.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from pykraft.image.metadata_version import (
+    LATEST_PRODUCTION,
+    MetadataVersion,
+    UnknownMetadataVersionError,
+    metadata_version_from_text,
+)
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be used; the message names the key, the value and what would be right."""
+
+
+def _key(name: str, default: Any, parse: Callable[[str], Any]) -> Any:
+    return field(default=default, metadata={"key": name, "parse": parse})
+
+
+def _boolean(text: str) -> bool:
+    lowered = text.strip().lower()
+    if lowered not in ("true", "false"):
+        raise ValueError("true or false")
+    return lowered == "true"
+
+
+def _text(text: str) -> str:
+    return text.strip()
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+@dataclass(frozen=True, slots=True)
+class ControllerConfig:
+    """What a controller is told. Each field carries its Kafka key in `metadata["key"]`; times are in ms."""
+
+    node_id: int = _key("node.id", 1, int)
+    metadata_version: MetadataVersion = _key(
+        "inter.broker.protocol.version", LATEST_PRODUCTION, metadata_version_from_text
+    )
+    zookeeper_connect: str = _key("zookeeper.connect", "", _text)
+    zookeeper_metadata_migration_enable: bool = _key("zookeeper.metadata.migration.enable", False, _boolean)
+    zookeeper_metadata_migration_min_batch_size: int = _key("zookeeper.metadata.migration.min.batch.size", 200, int)
+    zookeeper_session_timeout_ms: int = _key("zookeeper.session.timeout.ms", 18_000, int)
+    zookeeper_connection_timeout_ms: int = _key("zookeeper.connection.timeout.ms", 18_000, int)
+    zookeeper_max_in_flight_requests: int = _key("zookeeper.max.in.flight.requests", 10, int)
+    zookeeper_set_acl: bool = _key("zookeeper.set.acl", False, _boolean)
+    inter_broker_listener_name: str = _key("inter.broker.listener.name", "PLAINTEXT", _text)
+    controller_listener_names: tuple[str, ...] = _key("controller.listener.names", ("CONTROLLER",), _names)
+    num_partitions: int = _key("num.partitions", 1, int)
+    default_replication_factor: int = _key("default.replication.factor", 1, int)
+    delete_topic_enable: bool = _key("delete.topic.enable", True, _boolean)
+    unclean_leader_election_enable: bool = _key("unclean.leader.election.enable", False, _boolean)
+    auto_leader_rebalance_enable: bool = _key("auto.leader.rebalance.enable", True, _boolean)
+    leader_imbalance_check_interval_seconds: int = _key("leader.imbalance.check.interval.seconds", 300, int)
+    broker_session_timeout_ms: int = _key("broker.session.timeout.ms", 9_000, int)
+    broker_heartbeat_interval_ms: int = _key("broker.heartbeat.interval.ms", 2_000, int)
+    metadata_max_idle_interval_ms: int = _key("metadata.max.idle.interval.ms", 500, int)
+    authorizer_class_name: str = _key("authorizer.class.name", "", _text)
+    delegation_token_secret_key: str = _key("delegation.token.secret.key", "", _text)
+    delegation_token_max_lifetime_ms: int = _key("delegation.token.max.lifetime.ms", 604_800_000, int)
+    delegation_token_expiry_time_ms: int = _key("delegation.token.expiry.time.ms", 86_400_000, int)
+    delegation_token_expiry_check_interval_ms: int = _key(
+        "delegation.token.expiry.check.interval.ms", 3_600_000, int
+    )
+    request_timeout_ms: int = _key("request.timeout.ms", 30_000, int)
+    socket_request_max_bytes: int = _key("socket.request.max.bytes", 104_857_600, int)
+    max_connections: int = _key("max.connections", 4_096, int)
+    metadata_log_segment_bytes: int = _key("metadata.log.segment.bytes", 1_073_741_824, int)
+    metadata_log_segment_ms: int = _key("metadata.log.segment.ms", 604_800_000, int)
+    password_encoder_secret: str = _key("password.encoder.secret", "", _text)
+
+    @classmethod
+    def from_properties(cls, properties: Mapping[str, str]) -> ControllerConfig:
+        """Read Kafka's keys; keys that a controller does not know are left alone, as Kafka does.
+
+        Raises ConfigError for a value that cannot be read or that rules out another.
+        """
+        values: dict[str, Any] = {}
+        for item in fields(cls):
+            text = properties.get(item.metadata["key"])
+            if text is None:
+                continue
+            try:
+                values[item.name] = item.metadata["parse"](text)
+            except UnknownMetadataVersionError as error:
+                raise ConfigError(f"{item.metadata['key']}={text}: {error}") from error
+            except ValueError as error:
+                raise ConfigError(
+                    f"{item.metadata['key']}={text}: give a value of the kind of the default, {item.default}"
+                ) from error
+        config = cls(**values)
+        if config.zookeeper_metadata_migration_enable and not config.zookeeper_connect:
+            raise ConfigError(
+                "zookeeper.metadata.migration.enable=true needs zookeeper.connect: give the ZooKeeper of the cluster"
+                " that is to migrate"
+            )
+        return config
