@@ -373,8 +373,8 @@ class JsonProcess(EventProcess):
     def send(self, message: Json) -> None:
         """Write one JSON line to its stdin. Raises LabError when it has ended."""
         process = self._process
-        if process is None or process.stdin is None:
-            raise self.failure("has not been started")
+        if process is None or process.stdin is None or process.stdin.closed:
+            raise self.failure("takes no input: it does not run")
         try:
             process.stdin.write(json.dumps(message).encode() + b"\n")
             process.stdin.flush()
