@@ -1,1 +1,1 @@
-"""The metadata log on disk: record batches, segments, epochs, quorum state, meta.properties."""
+"""The metadata log on disk: record batches, segments, checkpoints, quorum-state and meta.properties."""
