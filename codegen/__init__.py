@@ -1,1 +1,1 @@
-"""Schema parser and code generator; never imported by pykraft."""
+"""Reads `schemas/` strictly and writes the typed modules of `pykraft.protocol`; never imported by pykraft."""

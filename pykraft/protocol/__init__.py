@@ -1,1 +1,1 @@
-"""Kafka's wire protocol: generated messages and records, primitives, headers, API registry, error codes."""
+"""Kafka's wire protocol: generated messages and records, frames, JSON, the API registry, error codes, uuids."""

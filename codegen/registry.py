@@ -1,0 +1,68 @@
+"""Writes the tables from which `pykraft.protocol.api` finds requests, responses and records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from codegen.modules import BANNER
+from codegen.names import snake
+from codegen.schema import Message
+
+
+def api_text(messages: list[Message]) -> str:
+    """The module of tables."""
+    return "\n".join(_lines(messages)) + "\n"
+
+
+def _lines(messages: list[Message]) -> Iterator[str]:
+    requests = sorted((message for message in messages if message.type == "request"), key=_key)
+    responses = {message.api_key: message for message in messages if message.type == "response"}
+    records = sorted((message for message in messages if message.is_record), key=_key)
+    yield BANNER.format(source="schemas/") + '"""The API keys and record types, and where their classes are."""'
+    yield ""
+    yield "from __future__ import annotations"
+    yield ""
+    yield "import enum"
+    yield "from typing import Final"
+    yield ""
+    yield ""
+    yield "class ApiKey(enum.IntEnum):"
+    yield '    """Every request, under the name and key of Kafka\'s `ApiKeys`."""'
+    yield ""
+    for request in requests:
+        yield f"    {_api_name(request)} = {request.api_key}"
+    yield ""
+    yield ""
+    yield "# key: name, lowest and highest version, flexible from (-1: never), listeners, latest version unstable"
+    yield "APIS: Final[dict[int, tuple[str, int, int, int, tuple[str, ...], bool]]] = {"
+    for request in requests:
+        response = responses.get(request.api_key)
+        if response is None or response.versions != request.versions or response.flexible != request.flexible:
+            raise ValueError(f"{request.name}: its response is missing or has other versions")
+        name = request.name.removesuffix("Request")
+        flexible = request.flexible.lowest if request.flexible else -1
+        listeners = "".join(f'"{listener}", ' for listener in request.listeners).rstrip()
+        yield (f'    {request.api_key}: ("{name}", {request.versions.lowest}, {request.versions.highest}, {flexible}, '
+               f"({listeners}), {request.latest_version_unstable}),")
+    yield "}"
+    yield ""
+    yield "# key: class of the metadata record"
+    yield "RECORDS: Final[dict[int, str]] = {"
+    for record in records:
+        yield f'    {record.api_key}: "{record.class_name}",'
+    yield "}"
+    yield ""
+    yield "# class: module, of everything generated"
+    yield "MODULES: Final[dict[str, str]] = {"
+    for message in sorted(messages, key=lambda message: message.class_name):
+        folder = "records" if message.is_record else "messages"
+        yield f'    "{message.class_name}": "{folder}.{snake(message.name)}",'
+    yield "}"
+
+
+def _key(message: Message) -> int:
+    return -1 if message.api_key is None else message.api_key
+
+
+def _api_name(request: Message) -> str:
+    return snake(request.name.removesuffix("Request")).upper()

@@ -1,0 +1,460 @@
+"""Makes the straight-line code that reads or writes one version of a message, from the layout of its classes."""
+
+from __future__ import annotations
+
+import struct
+import sys
+from typing import Any
+
+from pykraft.protocol import _wire
+from pykraft.protocol._codecs import Misfit
+from pykraft.protocol._layout import (
+    FIXED,
+    Field,
+    field_is_flexible,
+    has_tagged_fields,
+    is_flexible,
+    layout,
+    size_min,
+    tagged,
+    untagged,
+)
+from pykraft.protocol._message import Message, Struct
+
+_ITEM_SIZE = {char: struct.calcsize(">" + char) for char in FIXED.values()}
+
+
+def build(source: str, cls: type[Message], name: str) -> Any:
+    """Run the source beside the classes of a message's module; gives the function of that name."""
+    space: dict[str, Any] = {
+        **vars(sys.modules[cls.__module__]), **_wire.NAMES,
+        "Packer": struct.Struct, "ARRAYS": _wire.ARRAYS, "Misfit": Misfit,
+    }
+    exec(compile(source, f"<{name} {cls.__name__}>", "exec"), space)
+    return space[name]
+
+
+def reader_source(cls: type[Message], version: int) -> str:
+    """The source of `decode(data, p) -> message, position after it` for one version.
+
+    It reads slices without looking at the end of the data: a position behind the end means truncated data.
+    """
+    return _Reader(version, is_flexible(cls, version)).source(cls)
+
+
+def writer_source(cls: type[Message], version: int) -> str:
+    """The source of `encode(message) -> bytes` for one version."""
+    return _Writer(version, is_flexible(cls, version)).source(cls)
+
+
+class _Emitter:
+    """Lines of code, and the packers they use, which are made once, before the function."""
+
+    def __init__(self, version: int, flexible: bool) -> None:
+        self.version = version
+        self.flexible = flexible
+        self.lines: list[str] = []
+        self.indent = 1
+        self.packers: dict[str, str] = {}
+
+    def emit(self, line: str) -> None:
+        self.lines.append("    " * self.indent + line)
+
+    def packer(self, fmt: str, method: str) -> str:
+        made = f'Packer(">{fmt}").{method}'
+        return self.packers.setdefault(made, f"s{len(self.packers)}")
+
+    def array(self, char: str) -> str:
+        return self.packers.setdefault(f'ARRAYS["{char}"]', f"{_ARRAY_NAMES[char]}s")
+
+    def finish(self, head: str) -> str:
+        consts = [f"{name} = {made}" for made, name in self.packers.items()]
+        return "\n".join([*consts, "", "", head, *self.lines, ""])
+
+
+_ARRAY_NAMES = {char: name for name, char in FIXED.items()}
+
+
+class _Reader(_Emitter):
+    """Emits a reader. `p` is the position, `n` a length as read; fixed-width values wait in `pending` until
+    something of unknown length comes, and are then read in one call."""
+
+    def __init__(self, version: int, flexible: bool) -> None:
+        super().__init__(version, flexible)
+        self.pending: list[tuple[str, str]] = []
+
+    def source(self, cls: type[Message]) -> str:
+        self.emit("end = len(data)")
+        made = self.struct(cls, 0)
+        self.flush()
+        self.emit(f"return {made}, p")
+        return self.finish("def decode(data, p):")
+
+    def flush(self) -> None:
+        if not self.pending:
+            return
+        fmt = "".join(char for char, _ in self.pending)
+        targets = ", ".join(target for _, target in self.pending)
+        if fmt == "B":
+            self.emit(f"{targets} = data[p]")
+        elif len(self.pending) == 1:
+            self.emit(f"{targets}, = {self.packer(fmt, 'unpack_from')}(data, p)")
+        else:
+            self.emit(f"{targets} = {self.packer(fmt, 'unpack_from')}(data, p)")
+        self.emit(f"p += {struct.calcsize('>' + fmt)}")
+        self.pending.clear()
+
+    def take(self, char: str, target: str) -> None:
+        self.pending.append((char, target))
+
+    def struct(self, cls: type[Struct], depth: int) -> str:
+        """Emit the reading of a struct; gives the expression that makes it."""
+        present = untagged(cls, self.version)
+        for field in present:
+            self.field(field, depth, compact=field_is_flexible(field, self.flexible, self.version))
+        known = tagged(cls, self.version) if self.flexible else []
+        if self.flexible:
+            self.tags(known, depth)
+        read = {field.attr for field in (*present, *known)}
+        arguments = [f"{field.attr}_{depth}" if field.attr in read else default_source(field) for field in layout(cls)]
+        if self.flexible:
+            arguments.append(f"tags_{depth}")
+        else:
+            while arguments and layout(cls)[len(arguments) - 1].attr not in read:
+                arguments.pop()
+        return f"{cls.__name__}({', '.join(arguments)})"
+
+    def field(self, field: Field, depth: int, *, compact: bool) -> None:
+        target = f"{field.attr}_{depth}"
+        nullable = self.version in field.nullable
+        if field.is_array:
+            self.sized(field, target, depth, compact, nullable)
+        elif field.struct is not None:
+            if nullable:
+                self.take("b", "n")
+                self.flush()
+                self.nullable_struct("n < 0", field.struct, target, depth)
+            else:
+                made = self.struct(field.struct, depth + 1)
+                self.flush()
+                self.emit(f"{target} = {made}")
+        elif field.kind in FIXED:
+            self.take(FIXED[field.kind], target)
+        else:
+            self.sized(field, target, depth, compact, nullable)
+
+    def nullable_struct(self, is_null: str, cls: type[Struct], target: str, depth: int) -> None:
+        self.emit(f"if {is_null}:")
+        self.emit(f"    {target} = None")
+        self.emit("else:")
+        self.indent += 1
+        made = self.struct(cls, depth + 1)
+        self.flush()
+        self.emit(f"{target} = {made}")
+        self.indent -= 1
+
+    def sized(self, field: Field, target: str, depth: int, compact: bool, nullable: bool) -> None:
+        """A value after a length: n is the length, or in compact form the length plus one."""
+        string = field.kind == "string" and not field.is_array
+        self.take("B" if compact else "h" if string else "i", "n")
+        self.flush()
+        if compact:
+            self.emit("if n > 127:")
+            self.emit(f"    n, p = {'long_string' if string else 'long_varint'}(data, p, n)")
+        if nullable:
+            self.emit("if n:" if compact else "if n >= 0:")
+            self.indent += 1
+            self.content(field, target, depth, "n - 1" if compact else "n")
+            self.indent -= 1
+            if not compact:
+                self.emit("elif n != -1:")
+                self.emit("    raise Misfit")
+            self.emit("else:")
+            self.emit(f"    {target} = None")
+        else:
+            self.emit("if not n:" if compact else "if n < 0:")
+            self.emit("    raise Misfit")
+            self.content(field, target, depth, "n - 1" if compact else "n")
+
+    def content(self, field: Field, target: str, depth: int, length: str) -> None:
+        if not field.is_array:
+            self.emit(f"q = p + {length}")
+            self.emit(f"{target} = data[p:q]" + (".decode()" if field.kind == "string" else ""))
+            self.emit("p = q")
+        elif field.struct is not None:
+            self.struct_array(field, field.struct, target, depth, length)
+        elif field.kind == "string":
+            self.string_array(field, target, depth, length)
+        elif field.kind == "uuid":
+            self.emit(f"q = p + ({length}) * 16")
+            self.emit("if q > end:")
+            self.emit("    raise Misfit")
+            self.emit(f"{target} = [data[i:i + 16] for i in range(p, q, 16)]")
+            self.emit("p = q")
+        else:
+            char = FIXED[field.kind]
+            self.emit(f"n = {length}") if length != "n" else None
+            self.emit(f"{target} = list({self.array(char)}[n].unpack_from(data, p))")
+            self.emit("p += n" if _ITEM_SIZE[char] == 1 else f"p += n * {_ITEM_SIZE[char]}")
+
+    def struct_array(self, field: Field, cls: type[Struct], target: str, depth: int, length: str) -> None:
+        smallest = max(1, size_min(cls, self.version, self.flexible))
+        self.emit(f"n = {length}") if length != "n" else None
+        self.emit(f"if n * {smallest} > end - p:")
+        self.emit("    raise Misfit")
+        self.emit(f"{target} = []")
+        self.emit(f"add_{depth} = {target}.append")
+        self.emit("for _ in range(n):")
+        self.indent += 1
+        made = self.struct(cls, depth + 1)
+        self.flush()
+        self.emit(f"add_{depth}({made})")
+        self.indent -= 1
+
+    def string_array(self, field: Field, target: str, depth: int, length: str) -> None:
+        compact = field_is_flexible(field, self.flexible, self.version)
+        self.emit(f"n = {length}") if length != "n" else None
+        self.emit(f"if n * {1 if compact else 2} > end - p:")
+        self.emit("    raise Misfit")
+        self.emit(f"{target} = []")
+        self.emit("for _ in range(n):")
+        self.indent += 1
+        one = field._replace(is_array=False)
+        self.sized(one, f"item_{depth}", depth, compact, nullable=False)
+        self.emit(f"{target}.append(item_{depth})")
+        self.indent -= 1
+
+    def tags(self, known: list[Field], depth: int) -> None:
+        """The block of tagged fields; almost always empty."""
+        self.take("B", "n")
+        self.flush()
+        if not known:
+            self.emit("if n:")
+            self.emit(f"    tags_{depth}, p = read_tags(data, p, n, end)")
+            self.emit("else:")
+            self.emit(f"    tags_{depth} = ()")
+            return
+        for field in known:
+            self.emit(f"{field.attr}_{depth} = {default_source(field)}")
+        self.emit(f"tags_{depth} = ()")
+        self.emit("if n:")
+        self.indent += 1
+        self.emit("if n > 127:")
+        self.emit("    n, p = long_varint(data, p, n)")
+        self.emit(f"last_{depth} = -1")
+        self.emit("for _ in range(n):")
+        self.indent += 1
+        self.emit(f"tag_{depth}, p = read_varint(data, p)")
+        self.emit("n, p = read_varint(data, p)")
+        self.emit(f"stop_{depth} = p + n")
+        self.emit(f"if tag_{depth} <= last_{depth} or stop_{depth} > end:")
+        self.emit("    raise Misfit")
+        self.emit(f"last_{depth} = tag_{depth}")
+        word = "if"
+        for field in known:
+            self.emit(f"{word} tag_{depth} == {field.tag}:")
+            self.indent += 1
+            self.tagged_field(field, depth)
+            self.flush()
+            self.indent -= 1
+            word = "elif"
+        self.emit("else:")
+        self.emit(f"    tags_{depth} += ((tag_{depth}, data[p:stop_{depth}]),)")
+        self.emit(f"    p = stop_{depth}")
+        self.emit(f"if p != stop_{depth}:")
+        self.emit("    raise Misfit")
+        self.indent -= 2
+
+    def tagged_field(self, field: Field, depth: int) -> None:
+        if field.struct is not None and not field.is_array and self.version in field.nullable:
+            self.emit("n, p = read_varint(data, p)")
+            self.nullable_struct("not n", field.struct, f"{field.attr}_{depth}", depth)
+        else:
+            self.field(field, depth, compact=True)
+
+
+class _Writer(_Emitter):
+    """Emits a writer. `w` appends to the parts of the output; fixed-width values wait in `pending` and are
+    packed together, with the length that follows them when that takes one byte."""
+
+    def __init__(self, version: int, flexible: bool) -> None:
+        super().__init__(version, flexible)
+        self.pending: list[tuple[str, str]] = []
+        self.sink = "w"
+
+    def source(self, cls: type[Message]) -> str:
+        self.emit("out = []")
+        self.emit("w = out.append")
+        self.struct(cls, "m", 0)
+        self.flush()
+        self.emit('return b"".join(out)')
+        return self.finish("def encode(m):")
+
+    def packed(self, extra: tuple[tuple[str, str], ...] = ()) -> str:
+        """The expression for the pending values and some more, in one call."""
+        items = [*self.pending, *extra]
+        fmt = "".join(char for char, _ in items)
+        values = ", ".join(value for _, value in items if value)
+        return f"{self.packer(fmt, 'pack')}({values})"
+
+    def flush(self) -> None:
+        if self.pending:
+            self.emit(f"{self.sink}({self.packed()})")
+            self.pending.clear()
+
+    def struct(self, cls: type[Struct], value: str, depth: int) -> None:
+        for field in layout(cls):
+            if self.version not in field.versions:
+                if not field.ignorable:
+                    self.emit(f"if {not_default(field, f'{value}.{field.attr}')}:")
+                    self.emit("    raise Misfit")
+            elif self.version not in field.tagged:
+                compact = field_is_flexible(field, self.flexible, self.version)
+                self.field(field, f"{value}.{field.attr}", depth, compact)
+        if self.flexible:
+            self.tags(cls, value, depth)
+        elif has_tagged_fields(cls):
+            self.emit(f"if {value}.unknown_tagged_fields:")
+            self.emit("    raise Misfit")
+
+    def field(self, field: Field, value: str, depth: int, compact: bool) -> None:
+        nullable = self.version in field.nullable
+        if field.is_array or field.kind in ("string", "bytes", "records"):
+            self.sized(field, value, depth, compact, nullable)
+        elif field.struct is not None:
+            self.flush()
+            self.emit(f"x_{depth} = {value}")
+            if nullable:
+                self.nullable_struct(field.struct, depth, 'b"\\xff"', 'b"\\x01"')
+            else:
+                self.struct(field.struct, f"x_{depth}", depth + 1)
+                self.flush()
+        elif field.kind == "uuid":
+            self.emit(f"if len({value}) != 16:")
+            self.emit("    raise Misfit")
+            self.pending.append(("16s", value))
+        else:
+            self.pending.append((FIXED[field.kind], value))
+
+    def nullable_struct(self, cls: type[Struct], depth: int, absent: str, present: str) -> None:
+        self.emit(f"if x_{depth} is None:")
+        self.emit(f"    {self.sink}({absent})")
+        self.emit("else:")
+        self.indent += 1
+        self.emit(f"{self.sink}({present})")
+        self.struct(cls, f"x_{depth}", depth + 1)
+        self.flush()
+        self.indent -= 1
+
+    def sized(self, field: Field, value: str, depth: int, compact: bool, nullable: bool) -> None:
+        """A value after its length (in compact form the length plus one; null is 0, else -1)."""
+        name = f"x_{depth}"
+        encoding = field.kind == "string" and not field.is_array
+        plus = " + 1" if compact else ""
+        if nullable:
+            self.emit(f"{name} = {value}")
+            self.emit(f"if {name} is None:")
+            self.emit(f"    n = {0 if compact else -1}")
+            self.emit(f"    {name} = {'()' if field.is_array else 'b' + chr(34) * 2}")
+            self.emit("else:")
+            if encoding:
+                self.emit(f"    {name} = {name}.encode()")
+            self.emit(f"    n = len({name}){plus}")
+        else:
+            self.emit(f"{name} = {value}" + (".encode()" if encoding else ""))
+            self.emit(f"n = len({name}){plus}")
+        self.length(compact, encoding)
+        if field.is_array:
+            self.elements(field, name, depth, compact)
+        else:
+            self.emit(f"{self.sink}({name})")
+
+    def length(self, compact: bool, string: bool) -> None:
+        if not compact:
+            self.pending.append(("h" if string else "i", "n"))
+            self.flush()
+            return
+        self.emit("if n < 128:")
+        self.emit(f"    {self.sink}({self.packed((('B', 'n'),))})")
+        self.emit("else:")
+        if self.pending:
+            self.emit(f"    {self.sink}({self.packed()})")
+        self.emit(f"    {self.sink}({'string_varint' if string else 'varint'}(n))")
+        self.pending.clear()
+
+    def elements(self, field: Field, name: str, depth: int, compact: bool) -> None:
+        if field.struct is not None:
+            self.emit(f"for e_{depth} in {name}:")
+            self.indent += 1
+            self.struct(field.struct, f"e_{depth}", depth + 1)
+            self.flush()
+            self.indent -= 1
+        elif field.kind == "string":
+            self.emit(f"for e_{depth} in {name}:")
+            self.indent += 1
+            self.sized(field._replace(is_array=False), f"e_{depth}", depth + 1, compact, nullable=False)
+            self.indent -= 1
+        elif field.kind == "uuid":
+            self.emit(f"if {name}:")
+            self.emit(f"    if set(map(len, {name})) != {{16}}:")
+            self.emit("        raise Misfit")
+            self.emit(f'    {self.sink}(b"".join({name}))')
+        else:
+            self.emit(f"if {name}:")
+            self.emit(f"    {self.sink}({self.array(FIXED[field.kind])}[len({name})].pack(*{name}))")
+
+    def tags(self, cls: type[Struct], value: str, depth: int) -> None:
+        """The block of tagged fields: those that are not default, and the unknown ones that were kept."""
+        known = tagged(cls, self.version)
+        unknown = f"{value}.unknown_tagged_fields"
+        if known:
+            self.flush()
+            self.emit(f"t_{depth} = []")
+            for field in known:
+                self.tagged_field(field, value, depth)
+            self.emit(f"if t_{depth} or {unknown}:")
+            self.emit(f"    {self.sink}(write_tags(t_{depth}, {unknown}))")
+            self.emit("else:")
+            self.emit(f'    {self.sink}(b"\\x00")')
+            return
+        self.emit(f"if {unknown}:")
+        if self.pending:
+            self.emit(f"    {self.sink}({self.packed()})")
+        self.emit(f"    {self.sink}(write_tags((), {unknown}))")
+        self.emit("else:")
+        self.emit(f"    {self.sink}({self.packed((('x', ''),))})" if self.pending else f'    {self.sink}(b"\\x00")')
+        self.pending.clear()
+
+    def tagged_field(self, field: Field, value: str, depth: int) -> None:
+        self.emit(f"y_{depth} = {value}.{field.attr}")
+        self.emit(f"if {not_default(field, f'y_{depth}')}:")
+        self.indent += 1
+        outer, self.sink = self.sink, f"w_{depth}_{field.tag}"
+        parts = f"out_{depth}_{field.tag}"
+        self.emit(f"{parts} = []")
+        self.emit(f"{self.sink} = {parts}.append")
+        if field.struct is not None and not field.is_array and self.version in field.nullable:
+            self.emit(f"x_{depth} = y_{depth}")
+            self.nullable_struct(field.struct, depth, 'b"\\x00"', 'b"\\x01"')
+        else:
+            self.field(field, f"y_{depth}", depth, compact=True)
+            self.flush()
+        self.emit(f't_{depth}.append(({field.tag}, b"".join({parts})))')
+        self.sink = outer
+        self.indent -= 1
+
+
+def default_source(field: Field) -> str:
+    """A fresh default of a field, as source."""
+    return f"{type(field.default).__name__}()" if isinstance(field.default, Struct) else repr(field.default)
+
+
+def not_default(field: Field, value: str) -> str:
+    """The condition that a value is not the field's default."""
+    if field.default is None:
+        return f"{value} is not None"
+    if field.default is False:
+        return value
+    if field.default is True:
+        return f"not {value}"
+    return f"{value} != {default_source(field)}"

@@ -1,0 +1,43 @@
+"""What every generated class is: a msgspec Struct that knows its own layout on the wire."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Self, TypeAlias
+
+import msgspec
+
+from pykraft.protocol import _codecs
+
+# Tag and content of each tagged field that the schema does not know, in the order of the tags.
+UnknownTaggedFields: TypeAlias = tuple[tuple[int, bytes], ...]
+
+
+class Struct(msgspec.Struct, gc=False):
+    """A struct of a message. `WIRE` holds its fields in wire order, one a line, in the order of its attributes:
+    Kafka's JSON name, type, versions, then what applies of `null=VERSIONS` (may be null), `tag=TAG:VERSIONS`
+    (is a tagged field), `ignorable` (left out without complaint of versions that lack it), `flexible=VERSIONS`
+    (its own flexible versions). The format is that of the schema files of Kafka's generator.
+    """
+
+    WIRE: ClassVar[str] = ""
+
+
+class Message(Struct):
+    """A whole message: a request, a response, a header, a data message or a record.
+
+    `FLEXIBLE_FROM` is the first version with compact lengths and tagged fields, None when there is none.
+    """
+
+    API_KEY: ClassVar[int] = -1
+    MIN_VERSION: ClassVar[int] = 0
+    MAX_VERSION: ClassVar[int] = -1
+    FLEXIBLE_FROM: ClassVar[int | None] = None
+
+    @classmethod
+    def decode(cls, data: bytes | bytearray | memoryview, version: int) -> Self:
+        """Read a whole message; DecodeError also for bytes left over, UnsupportedVersionError for the version."""
+        return _codecs.decode(cls, data, version)
+
+    def encode(self, version: int) -> bytes:
+        """Write the message; EncodeError when the value does not fit, UnsupportedVersionError for the version."""
+        return _codecs.encode(self, version)

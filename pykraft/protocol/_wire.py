@@ -1,0 +1,125 @@
+"""The parts of the wire format that compiled readers and writers call: varints, long lengths, tagged fields."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from pykraft.protocol._codecs import Misfit
+from pykraft.protocol._layout import LENGTH_MAX, STRING_BYTES_MAX
+
+# How many array lengths have their struct kept; longer arrays get theirs made each time.
+ARRAY_STRUCTS_MAX: Final = 512
+
+
+class ArrayStructs(dict[int, struct.Struct]):
+    """The struct for n elements of one fixed-width type, by n."""
+
+    def __init__(self, char: str) -> None:
+        super().__init__()
+        self.char = char
+
+    def __missing__(self, count: int) -> struct.Struct:
+        made = struct.Struct(f">{count}{self.char}")
+        if count <= ARRAY_STRUCTS_MAX:
+            self[count] = made
+        return made
+
+
+ARRAYS: Final = {char: ArrayStructs(char) for char in "?bhHiIqd"}
+
+
+def varint(value: int) -> bytes:
+    """An unsigned varint; Misfit when it does not fit the 31 bits that lengths, tags and sizes have."""
+    if value < 128:
+        return bytes((value,))
+    if value > LENGTH_MAX:
+        raise Misfit
+    out = bytearray()
+    while value > 127:
+        out.append(value & 127 | 128)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def string_varint(value: int) -> bytes:
+    """The length prefix, length + 1, of a compact string that may be too long."""
+    if value > STRING_BYTES_MAX + 1:
+        raise Misfit
+    return varint(value)
+
+
+def read_varint(data: bytes, p: int) -> tuple[int, int]:
+    """An unsigned varint at p and the position after it."""
+    value = data[p]
+    p += 1
+    if value > 127:
+        return long_varint(data, p, value)
+    return value, p
+
+
+def long_varint(data: bytes, p: int, first: int) -> tuple[int, int]:
+    """The rest of an unsigned varint whose first byte had its high bit set."""
+    value = first & 127
+    for shift in (7, 14, 21, 28):
+        byte = data[p]
+        p += 1
+        value |= (byte & 127) << shift
+        if byte < 128:
+            if value > LENGTH_MAX:
+                break
+            return value, p
+    raise Misfit
+
+
+def long_string(data: bytes, p: int, first: int) -> tuple[int, int]:
+    """As long_varint, for the length + 1 of a string."""
+    value, p = long_varint(data, p, first)
+    if value > STRING_BYTES_MAX + 1:
+        raise Misfit
+    return value, p
+
+
+def read_tags(data: bytes, p: int, count: int, end: int) -> tuple[tuple[tuple[int, bytes], ...], int]:
+    """Tagged fields of a struct that knows none; `count` is the first byte of their number."""
+    if count > 127:
+        count, p = long_varint(data, p, count)
+    found = []
+    last = -1
+    for _ in range(count):
+        tag, p = read_varint(data, p)
+        size, p = read_varint(data, p)
+        stop = p + size
+        if tag <= last or stop > end:
+            raise Misfit
+        found.append((tag, data[p:stop]))
+        p = stop
+        last = tag
+    return tuple(found), p
+
+
+def write_tags(known: Sequence[tuple[int, bytes]], unknown: Sequence[tuple[int, bytes]]) -> bytes:
+    """The block of tagged fields that ends a struct, in the order of the tags."""
+    fields = sorted((*known, *unknown), key=_tag_of) if unknown else known
+    out = bytearray(varint(len(fields)))
+    last = -1
+    for tag, content in fields:
+        if tag <= last:
+            raise Misfit
+        out += varint(tag)
+        out += varint(len(content))
+        out += content
+        last = tag
+    return bytes(out)
+
+
+def _tag_of(field: tuple[int, bytes]) -> int:
+    return field[0]
+
+
+NAMES: Final[dict[str, Callable[..., object]]] = {
+    function.__name__: function
+    for function in (varint, string_varint, read_varint, long_varint, long_string, read_tags, write_tags)
+}

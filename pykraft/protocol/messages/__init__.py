@@ -1,0 +1,1 @@
+"""Generated: requests, responses, headers and data messages, one module each."""

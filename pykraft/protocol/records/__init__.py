@@ -1,0 +1,1 @@
+"""Generated: the records of the metadata log, one module each."""
