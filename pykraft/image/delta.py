@@ -36,6 +36,14 @@ class TopicDelta:
     partitions: dict[int, PartitionRegistration | None] = field(default_factory=dict)
     removed: TopicImage | None = None
 
+    def recreate(self, name: str) -> bool:
+        """Follow the same topic's deletion by its creation anew; False when it is not the same topic."""
+        if self.removed is None or name != self.name:
+            return False
+        self.partitions = {**self.partitions_before()}
+        self.removed = None
+        return True
+
     def partitions_before(self) -> dict[int, PartitionRegistration]:
         """All partitions that a removed topic had before the delta."""
         assert self.removed is not None
@@ -81,6 +89,7 @@ class MetadataDelta:
             if mine_topic is None:
                 self.topics[topic_id] = change
                 continue
+            mine_topic.recreate(change.name)
             for number, state in change.partitions.items():
                 mine_topic.partitions.setdefault(number, state)
             if change.removed is not None:

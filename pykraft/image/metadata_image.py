@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import msgspec
+
 from pykraft.image.delta import MetadataDelta, TopicDelta
 from pykraft.image.metadata_version import FEATURE_NAME, MINIMUM_VERSION, MetadataVersion
 from pykraft.image.model import (
+    DIRECTORY_MIGRATING,
     NO_LEADER,
     NO_LEADER_CHANGE,
     NO_PRODUCER_IDS,
@@ -20,7 +23,6 @@ from pykraft.image.model import (
     ConfigResource,
     ControllerRegistration,
     DelegationToken,
-    DIRECTORY_MIGRATING,
     Endpoint,
     FeatureRange,
     PartitionRegistration,
@@ -33,8 +35,8 @@ from pykraft.image.model import (
     TopicPartition,
     ZkMigrationState,
 )
-from pykraft.protocol.records.access_control_entry_record import AccessControlEntryRecord
 from pykraft.protocol.records.abort_transaction_record import AbortTransactionRecord
+from pykraft.protocol.records.access_control_entry_record import AccessControlEntryRecord
 from pykraft.protocol.records.begin_transaction_record import BeginTransactionRecord
 from pykraft.protocol.records.broker_registration_change_record import BrokerRegistrationChangeRecord
 from pykraft.protocol.records.client_quota_record import ClientQuotaRecord
@@ -167,20 +169,25 @@ class MetadataImage:
 
     def _change_broker(self, record: BrokerRegistrationChangeRecord, offset: int) -> None:
         broker = self._known_broker(record.broker_id, record.broker_epoch, offset)
+        if record.fenced not in (-1, 0, 1) or record.in_controlled_shutdown not in (0, 1):
+            raise ReplayError(
+                f"offset {offset}: broker {broker.id} cannot change by fenced={record.fenced},"
+                f" inControlledShutdown={record.in_controlled_shutdown}"
+            )
         fenced = broker.fenced if record.fenced == 0 else record.fenced == 1
         shutting_down = broker.in_controlled_shutdown or record.in_controlled_shutdown == 1
-        self._set_broker(_replace_broker(
+        self._set_broker(msgspec.structs.replace(
             broker, fenced=fenced, in_controlled_shutdown=shutting_down,
             directories=tuple(record.log_dirs) or broker.directories,
         ))
 
     def _fence_broker(self, record: FenceBrokerRecord, offset: int) -> None:
         broker = self._known_broker(record.id, record.epoch, offset)
-        self._set_broker(_replace_broker(broker, fenced=True))
+        self._set_broker(msgspec.structs.replace(broker, fenced=True))
 
     def _unfence_broker(self, record: UnfenceBrokerRecord, offset: int) -> None:
         broker = self._known_broker(record.id, record.epoch, offset)
-        self._set_broker(_replace_broker(broker, fenced=False))
+        self._set_broker(msgspec.structs.replace(broker, fenced=False))
 
     def _known_broker(self, broker_id: int, epoch: int, offset: int) -> BrokerRegistration:
         broker = self.brokers.get(broker_id)
@@ -199,9 +206,16 @@ class MetadataImage:
     def _topic(self, record: TopicRecord, offset: int) -> None:
         if record.topic_id in self.topics_by_id or record.name in self.topics_by_name:
             raise ReplayError(f"offset {offset}: topic {record.name} ({uuid_to_text(record.topic_id)}) exists already")
+        change = self._delta.topics.get(record.topic_id)
+        if change is None:
+            self._delta.topics[record.topic_id] = TopicDelta(record.name, existed=False)
+        elif not change.recreate(record.name):
+            raise ReplayError(
+                f"offset {offset}: topic {record.name} has the id {uuid_to_text(record.topic_id)} of {change.name},"
+                " which was just deleted"
+            )
         topic = TopicImage(record.name, record.topic_id, {})
         self.topics_by_id[topic.id] = self.topics_by_name[topic.name] = topic
-        self._delta.topics[topic.id] = TopicDelta(topic.name, existed=False)
 
     def _remove_topic(self, record: RemoveTopicRecord, offset: int) -> None:
         topic = self._known_topic(record.topic_id, offset)
@@ -220,6 +234,11 @@ class MetadataImage:
 
     def _partition(self, record: PartitionRecord, offset: int) -> None:
         topic = self._known_topic(record.topic_id, offset)
+        if not record.replicas or (record.directories and len(record.directories) != len(record.replicas)):
+            raise ReplayError(
+                f"offset {offset}: partition {record.partition_id} of topic {topic.name} has {len(record.replicas)}"
+                f" replicas and {len(record.directories)} directories"
+            )
         self._set_partition(topic, record.partition_id, PartitionRegistration(
             tuple(record.replicas), tuple(record.isr), record.leader, record.leader_epoch, record.partition_epoch,
             record.leader_recovery_state, tuple(record.removing_replicas), tuple(record.adding_replicas),
@@ -231,6 +250,12 @@ class MetadataImage:
         before = topic.partitions.get(record.partition_id)
         if before is None:
             raise ReplayError(f"offset {offset}: topic {topic.name} has no partition {record.partition_id}")
+        replicas = before.replicas if record.replicas is None else record.replicas
+        if not replicas or (record.directories and len(record.directories) != len(replicas)):
+            raise ReplayError(
+                f"offset {offset}: a change of partition {record.partition_id} of topic {topic.name} leaves"
+                f" {len(replicas)} replicas and {len(record.directories or ())} directories"
+            )
         self._set_partition(topic, record.partition_id, merge_partition(before, record))
 
     def _known_topic(self, topic_id: Uuid, offset: int) -> TopicImage:
@@ -289,7 +314,8 @@ class MetadataImage:
     def _config(self, record: ConfigRecord, offset: int) -> None:
         resource = ConfigResource(record.resource_type, record.resource_name)
         configs = self.configs.get(resource, {})
-        self._delta.configs.setdefault(resource, dict(configs))
+        if resource not in self._delta.configs:
+            self._delta.configs[resource] = dict(configs)
         if record.value is None:
             configs.pop(record.name, None)
         else:
@@ -299,7 +325,8 @@ class MetadataImage:
     def _client_quota(self, record: ClientQuotaRecord, offset: int) -> None:
         entity = tuple(sorted((e.entity_type, e.entity_name) for e in record.entity))
         quotas = self.client_quotas.get(entity, {})
-        self._delta.client_quotas.setdefault(entity, dict(quotas))
+        if entity not in self._delta.client_quotas:
+            self._delta.client_quotas[entity] = dict(quotas)
         if record.remove:
             quotas.pop(record.key, None)
         else:
@@ -365,7 +392,8 @@ class MetadataImage:
         try:
             state = ZkMigrationState(record.zk_migration_state)
         except ValueError:
-            raise ReplayError(f"offset {offset}: no migration state has the value {record.zk_migration_state}") from None
+            value = record.zk_migration_state
+            raise ReplayError(f"offset {offset}: no migration state has the value {value}") from None
         if self._delta.zk_migration_state is None:
             self._delta.zk_migration_state = self.zk_migration_state
         self.zk_migration_state = state
@@ -425,9 +453,9 @@ class MetadataImage:
             return
         assert topic is not None
         for number, before in change.partitions.items():
-            self._count(topic_id, number, topic.partitions[number], before)
+            self._count(topic_id, number, topic.partitions.get(number), before)
             if before is None:
-                del topic.partitions[number]
+                topic.partitions.pop(number, None)
             else:
                 topic.partitions[number] = before
         if not change.existed:
@@ -462,11 +490,6 @@ def merge_partition(before: PartitionRegistration, record: PartitionChangeRecord
 
 def _features(features: list[Any]) -> tuple[FeatureRange, ...]:
     return tuple(FeatureRange(f.name, f.min_supported_version, f.max_supported_version) for f in features)
-
-
-def _replace_broker(broker: BrokerRegistration, **changes: Any) -> BrokerRegistration:
-    fields = {name: getattr(broker, name) for name in broker.__struct_fields__}
-    return BrokerRegistration(**(fields | changes))
 
 
 def _keep(into: dict[Any, Any], key: Any, values: dict[str, Any]) -> None:

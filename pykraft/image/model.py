@@ -20,6 +20,7 @@ NO_LEADER_CHANGE = -2
 DIRECTORY_MIGRATING: Uuid = ZERO_UUID
 DIRECTORY_UNASSIGNED: Uuid = bytes(15) + b"\x01"
 DIRECTORY_LOST: Uuid = bytes(15) + b"\x02"
+_ALWAYS_ONLINE = frozenset((DIRECTORY_MIGRATING, DIRECTORY_UNASSIGNED))
 
 
 class ZkMigrationState(IntEnum):
@@ -86,8 +87,11 @@ class BrokerRegistration(msgspec.Struct, frozen=True, gc=False):
         return None
 
     def has_online_directory(self, directory: Uuid) -> bool:
-        """Whether a replica assigned to `directory` counts as online (LOST never does)."""
-        return directory in (DIRECTORY_MIGRATING, DIRECTORY_UNASSIGNED) or directory in self.directories
+        """Whether a replica assigned to `directory` counts as online: LOST never does; all others do on a broker that
+        named no directories when it registered (before 3.7-IV2; KAFKA-16162)."""
+        if directory == DIRECTORY_LOST:
+            return False
+        return not self.directories or directory in _ALWAYS_ONLINE or directory in self.directories
 
 
 class ControllerRegistration(msgspec.Struct, frozen=True, gc=False):

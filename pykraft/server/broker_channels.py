@@ -31,6 +31,7 @@ from pykraft.protocol.errors import ErrorCode, ProtocolError
 from pykraft.protocol.frame import decode_response, encode_request
 from pykraft.protocol.messages.leader_and_isr_request import LeaderAndIsrRequestData
 from pykraft.protocol.messages.leader_and_isr_response import LeaderAndIsrResponseData
+from pykraft.protocol.messages.request_header import RequestHeaderData
 from pykraft.protocol.messages.stop_replica_response import StopReplicaResponseData
 from pykraft.protocol.messages.update_metadata_request import UpdateMetadataRequestData
 from pykraft.protocol.messages.update_metadata_response import UpdateMetadataResponseData
@@ -173,8 +174,12 @@ class BrokerChannels:
                         await self._serve(channel, stream)
                 except (OSError, trio.BrokenResourceError, trio.TooSlowError, ProtocolError) as error:
                     log.info(
-                        "Channel to broker %d at %s:%d: %s; trying again in %d ms", channel.broker_id,
-                        channel.endpoint.host, channel.endpoint.port, error or type(error).__name__, RETRY_PAUSE_MS,
+                        "Channel to broker %d at %s:%d: %s; trying again in %d ms",
+                        channel.broker_id,
+                        channel.endpoint.host,
+                        channel.endpoint.port,
+                        str(error) or type(error).__name__,
+                        RETRY_PAUSE_MS,
                     )
                 finally:
                     channel.connected = False
@@ -214,15 +219,16 @@ class BrokerChannels:
         self, channel: _Channel, stream: trio.SocketStream, request: ControlRequest, correlation_id: int
     ) -> None:
         api_key, version = _api(request)
-        frame = encode_request(api_key, version, correlation_id, self._client_id, request)
+        header = RequestHeaderData(api_key, version, correlation_id, self._client_id)
+        frame = encode_request(header, request)
         with trio.fail_after(self._request_timeout_ms / 1000):
             await stream.send_all(len(frame).to_bytes(4, "big") + frame)
             size = int.from_bytes(await _receive_exactly(stream, 4), "big")
             if size > RESPONSE_BYTES_MAX:
                 raise trio.BrokenResourceError(f"an answer of {size} bytes")
-            header, body = decode_response(api_key, version, await _receive_exactly(stream, size))
-        if header.correlation_id != correlation_id:
-            raise trio.BrokenResourceError(f"an answer to request {header.correlation_id}, not to {correlation_id}")
+            answered, _, body = decode_response(await _receive_exactly(stream, size), api_key, version)
+        if answered.correlation_id != correlation_id:
+            raise trio.BrokenResourceError(f"an answer to request {answered.correlation_id}, not to {correlation_id}")
         _log_errors(channel.broker_id, body)
 
 

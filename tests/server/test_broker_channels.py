@@ -1,0 +1,181 @@
+"""Channels over real sockets: what a broker receives, in which order, and what happens when it goes away."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import trio
+
+from pykraft.image.metadata_image import MetadataImage
+from pykraft.migration.propagator import ControlRequests, Propagator, RequestType
+from pykraft.protocol.api import ApiKey
+from pykraft.protocol.frame import decode_request, encode_response
+from pykraft.protocol.messages.leader_and_isr_response import LeaderAndIsrResponseData
+from pykraft.protocol.messages.stop_replica_response import StopReplicaResponseData
+from pykraft.protocol.messages.update_metadata_response import UpdateMetadataResponseData
+from pykraft.protocol.records.broker_registration_change_record import BrokerRegistrationChangeRecord
+from pykraft.protocol.records.partition_change_record import PartitionChangeRecord
+from pykraft.protocol.records.partition_record import PartitionRecord
+from pykraft.protocol.records.register_broker_record import BrokerEndpoint, RegisterBrokerRecord
+from pykraft.protocol.records.topic_record import TopicRecord
+from pykraft.server import broker_channels
+from pykraft.server.broker_channels import BrokerChannels
+
+TOPIC = bytes(15) + b"\x21"
+ANSWERS: dict[ApiKey, type[Any]] = {
+    ApiKey.LEADER_AND_ISR: LeaderAndIsrResponseData,
+    ApiKey.UPDATE_METADATA: UpdateMetadataResponseData,
+    ApiKey.STOP_REPLICA: StopReplicaResponseData,
+}
+
+
+class Broker:
+    """A listener that takes control requests; with `deaf` set it closes the connection instead of answering."""
+
+    def __init__(self) -> None:
+        self.received: list[tuple[ApiKey, Any]] = []
+        self.deaf = False
+        self.refused = 0
+        self.changed = trio.Event()
+        self.port = 0
+
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        self.port = listeners[0].socket.getsockname()[1]
+        await trio.serve_listeners(self._serve, listeners, task_status=task_status)  # type: ignore[arg-type]
+
+    async def _serve(self, stream: trio.SocketStream) -> None:
+        buffer = bytearray()
+        async with stream:
+            async for chunk in stream:
+                buffer += chunk
+                while len(buffer) >= 4 and len(buffer) >= 4 + (size := int.from_bytes(buffer[:4], "big")):
+                    frame, buffer = bytes(buffer[4 : 4 + size]), buffer[4 + size :]
+                    if self.deaf:
+                        self.refused += 1
+                        self._notify()
+                        return
+                    header, _, body = decode_request(frame)
+                    key = ApiKey(header.request_api_key)
+                    answer = encode_response(
+                        key, header.request_api_version, header.correlation_id, ANSWERS[key]()
+                    )
+                    await stream.send_all(len(answer).to_bytes(4, "big") + answer)
+                    self.received.append((key, body))
+                    self._notify()
+
+    def _notify(self) -> None:
+        self.changed.set()
+        self.changed = trio.Event()
+
+    async def wait_for(self, condition: Callable[[], bool]) -> None:
+        with trio.fail_after(30):
+            while not condition():
+                await self.changed.wait()
+
+
+class Cluster:
+    def __init__(self, broker: Broker) -> None:
+        self.broker = broker
+        self.image = MetadataImage()
+        self.channels = BrokerChannels(Propagator(3000, "PLAINTEXT"), self._read)
+
+    async def _read(self, function: Callable[[MetadataImage], ControlRequests]) -> ControlRequests:
+        return function(self.image)
+
+    def apply(self, *records: Any) -> None:
+        for record in records:
+            self.image.apply(record, self.image.offset + 1, 3)
+
+    def register(self, epoch: int) -> None:
+        self.apply(RegisterBrokerRecord(
+            broker_id=1, is_migrating_zk_broker=True, broker_epoch=epoch, fenced=False,
+            end_points=[BrokerEndpoint(name="PLAINTEXT", host="127.0.0.1", port=self.broker.port)],
+        ))
+
+    def publish(self, *records: Any) -> None:
+        self.apply(*records)
+        delta = self.image.take_delta()
+        assert delta is not None
+        self.channels.publish_delta(self.image, delta, 6)
+
+
+@asynccontextmanager
+async def running() -> AsyncIterator[Cluster]:
+    async with trio.open_nursery() as nursery:
+        broker = Broker()
+        await nursery.start(broker.run)
+        cluster = Cluster(broker)
+        await nursery.start(cluster.channels.run)
+        cluster.register(epoch=10)
+        cluster.apply(
+            TopicRecord(name="t", topic_id=TOPIC),
+            PartitionRecord(partition_id=0, topic_id=TOPIC, replicas=[1], isr=[1], leader=1, leader_epoch=0),
+        )
+        cluster.image.take_delta()
+        yield cluster
+        nursery.cancel_scope.cancel()
+
+
+def shrink() -> PartitionChangeRecord:
+    return PartitionChangeRecord(partition_id=0, topic_id=TOPIC, leader=1)
+
+
+
+
+async def test_a_broker_first_gets_everything_and_then_each_change() -> None:
+    async with running() as cluster:
+        cluster.channels.publish_full(cluster.image, 6)
+        await cluster.broker.wait_for(lambda: len(cluster.broker.received) == 2)
+        assert [key for key, _ in cluster.broker.received] == [ApiKey.UPDATE_METADATA, ApiKey.LEADER_AND_ISR]
+        assert [body.type for _, body in cluster.broker.received] == [RequestType.FULL, RequestType.FULL]
+        cluster.publish(shrink())
+        await cluster.broker.wait_for(lambda: len(cluster.broker.received) == 4)
+        key, body = cluster.broker.received[2]
+        assert (key, body.broker_epoch, body.topic_states[0].partition_states[0].leader_epoch) == (
+            ApiKey.LEADER_AND_ISR, 10, 1
+        )
+
+
+async def test_an_unanswered_request_is_sent_again_on_a_new_connection() -> None:
+    async with running() as cluster:
+        cluster.channels.publish_full(cluster.image, 6)
+        await cluster.broker.wait_for(lambda: len(cluster.broker.received) == 2)
+        cluster.broker.deaf = True
+        cluster.publish(shrink())
+        await cluster.broker.wait_for(lambda: cluster.broker.refused > 0)
+        cluster.broker.deaf = False
+        await cluster.broker.wait_for(lambda: len(cluster.broker.received) == 4)
+        assert [key for key, _ in cluster.broker.received[2:]] == [ApiKey.LEADER_AND_ISR, ApiKey.UPDATE_METADATA]
+
+
+async def test_a_queue_that_overflows_is_replaced_by_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(broker_channels, "QUEUED_REQUESTS_MAX", 10)
+    async with running() as cluster:
+        cluster.channels.publish_full(cluster.image, 6)
+        await cluster.broker.wait_for(lambda: len(cluster.broker.received) == 2)
+        cluster.broker.deaf = True
+        for _ in range(50):
+            cluster.publish(shrink())
+        assert cluster.channels.statistics()[1].overflows == 1
+        assert cluster.channels.statistics()[1].queued == 0
+        cluster.broker.deaf = False
+        await cluster.broker.wait_for(
+            lambda: [b.type for _, b in cluster.broker.received[2:]] == [RequestType.FULL, RequestType.FULL]
+        )
+        assert cluster.broker.received[3][1].topic_states[0].partition_states[0].leader_epoch == 50
+
+
+async def test_a_fenced_broker_has_no_channel_and_a_new_registration_gets_everything() -> None:
+    async with running() as cluster:
+        cluster.channels.publish_full(cluster.image, 6)
+        await cluster.broker.wait_for(lambda: len(cluster.broker.received) == 2)
+        cluster.publish(BrokerRegistrationChangeRecord(broker_id=1, broker_epoch=10, fenced=1))
+        assert cluster.channels.statistics() == {}
+        cluster.register(epoch=11)
+        cluster.publish()
+        await cluster.broker.wait_for(lambda: len(cluster.broker.received) == 4)
+        assert [body.broker_epoch for _, body in cluster.broker.received[2:]] == [11, 11]
