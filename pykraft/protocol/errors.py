@@ -38,6 +38,18 @@ class EncodeError(ProtocolError):
         return f"{self.path}: {self.reason}"
 
 
+class JsonError(ProtocolError):
+    """JSON that is not a message of the class and version asked for; `path` names the field in Kafka's spelling."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
+
+
 class UnsupportedVersionError(ProtocolError):
     """A version, API key or record type that is not known here."""
 
