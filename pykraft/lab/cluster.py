@@ -387,9 +387,7 @@ class Lab:
     ) -> Node:
         folder = self.folder / name
         release = version or self.version
-        command = jvm_command(
-            release, folder, main, arguments, class_path=jars.class_path(release), heap_mb=heap_mb
-        )
+        command = jvm_command(release, folder, main, arguments, class_path=jars.class_path(release), heap_mb=heap_mb)
         node = Node(Process(name, command, folder), port, folder)
         self.nodes[name] = node
         if wait:

@@ -149,9 +149,7 @@ def _watch_maven(process: subprocess.Popen[bytes], libs: Path, log: Path, progre
             progress(f"  {elapsed_s:3.0f} s: {len(list(libs.iterdir()))} jars")
             continue
         if code:
-            raise LabError(
-                f"Maven ended with {code}: is its repository within reach?", process="mvn", log=log
-            )
+            raise LabError(f"Maven ended with {code}: is its repository within reach?", process="mvn", log=log)
         return
 
 

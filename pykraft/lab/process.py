@@ -82,9 +82,7 @@ _guard = _Guard()
 class Process:
     """A process whose stdout and stderr go to `FOLDER/NAME.log`, which is appended to from run to run."""
 
-    def __init__(
-        self, name: str, command: list[str], folder: Path, *, env: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, name: str, command: list[str], folder: Path, *, env: Mapping[str, str] | None = None) -> None:
         self.name, self.command, self.folder = name, command, folder
         self.log = folder / f"{name}.log"
         self._env = {**os.environ, **(env or {})}
@@ -209,9 +207,7 @@ class Process:
         """Wait until something listens on 127.0.0.1:`port`. Raises LabError at the deadline."""
         self.wait_for(lambda: is_open(port), f"listened on 127.0.0.1:{port}", timeout_s)
 
-    def wait_for(
-        self, condition: Callable[[], bool], what: str, timeout_s: float, *, must_run: bool = True
-    ) -> None:
+    def wait_for(self, condition: Callable[[], bool], what: str, timeout_s: float, *, must_run: bool = True) -> None:
         """Wait until `condition()`. Raises LabError at the deadline, or when the process ends before.
 
         `what` completes the sentence "it has not …".
@@ -253,9 +249,7 @@ class EventProcess(Process):
     As stdout is a file the process can outlive this one.
     """
 
-    def __init__(
-        self, name: str, command: list[str], folder: Path, *, env: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, name: str, command: list[str], folder: Path, *, env: Mapping[str, str] | None = None) -> None:
         super().__init__(name, command, folder, env=env)
         self.events: list[Json] = []
         self._changed = threading.Condition()
@@ -285,9 +279,7 @@ class EventProcess(Process):
 
     def _read_with(self, target: Callable[..., None], *arguments: object) -> None:
         self._closed = False
-        self._reader = threading.Thread(
-            target=target, args=arguments, name=f"{self.name}-stdout", daemon=True
-        )
+        self._reader = threading.Thread(target=target, args=arguments, name=f"{self.name}-stdout", daemon=True)
         self._reader.start()
 
     def _follow(self, reader: LogReader, process: subprocess.Popen[bytes]) -> None:
@@ -321,9 +313,7 @@ class EventProcess(Process):
             self._closed = True
             self._changed.notify_all()
 
-    def wait_event(
-        self, wanted: Callable[[Json], bool], what: str, timeout_s: float = 60.0, *, since: int = 0
-    ) -> Json:
+    def wait_event(self, wanted: Callable[[Json], bool], what: str, timeout_s: float = 60.0, *, since: int = 0) -> Json:
         """The first event from index `since` on for which `wanted(event)`; waits for it.
 
         Raises LabError at the deadline, or when stdout is closed before; `what` completes "it has not …".

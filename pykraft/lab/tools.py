@@ -54,7 +54,5 @@ def run(
         except subprocess.TimeoutExpired:
             raise LabError(f"{main} {' '.join(arguments)} has not ended within {timeout_s:.0f} s") from None
     if check and done.returncode:
-        raise LabError(
-            f"{main} {' '.join(arguments)} ended with {done.returncode}:\n{done.stdout}{done.stderr}"
-        )
+        raise LabError(f"{main} {' '.join(arguments)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
     return done.stdout
