@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from codegen.modules import module_name, module_text
-from codegen.registry import api_text
+from codegen.registry import api_text, releases_module_text
+from codegen.releases import load_releases
 from codegen.schema import Message, SchemaError, load
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -41,6 +42,8 @@ def generate(root: Path) -> dict[Path, str]:
         folder = "records" if message.is_record else "messages"
         files[PROTOCOL / folder / f"{module_name(message)}.py"] = module_text(message)
     files[PROTOCOL / "_tables.py"] = api_text(messages)
+    releases = load_releases(root / "schemas" / "releases.json")
+    files[PROTOCOL / "_releases.py"] = releases_module_text(releases)
     return files
 
 

@@ -2,11 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from codegen.modules import BANNER
 from codegen.names import snake
+from codegen.releases import Release
 from codegen.schema import Message
+
+
+def releases_module_text(releases: Mapping[str, Release]) -> str:
+    """The module of what each release has."""
+    lines = [
+        BANNER.format(source="schemas/releases.json") + '"""The APIs and metadata records of each release."""',
+        "",
+        "from __future__ import annotations",
+        "",
+        "from typing import Final",
+        "",
+        "# release: key: lowest and highest version, listeners, whether the highest version is unstable",
+        "APIS: Final[dict[str, dict[int, tuple[int, int, tuple[str, ...], bool]]]] = {",
+    ]
+    for name, release in releases.items():
+        lines.append(f'    "{name}": {{')
+        for key, api in sorted(release.apis.items()):
+            listeners = ", ".join(f'"{listener}"' for listener in api.listeners)
+            comma = "," if len(api.listeners) == 1 else ""
+            lines.append(f"        {key}: ({api.versions.lowest}, {api.versions.highest}, ({listeners}{comma}), "
+                         f"{api.latest_version_unstable}),")
+        lines.append("    },")
+    lines += ["}", "", "# release: class of a metadata record: lowest and highest version",
+              "RECORDS: Final[dict[str, dict[str, tuple[int, int]]]] = {"]
+    for name, release in releases.items():
+        lines.append(f'    "{name}": {{')
+        lines += [f'        "{record}": ({versions.lowest}, {versions.highest}),'
+                  for record, versions in sorted(release.records.items())]
+        lines.append("    },")
+    return "\n".join([*lines, "}", ""])
 
 
 def api_text(messages: list[Message]) -> str:
@@ -33,17 +64,14 @@ def _lines(messages: list[Message]) -> Iterator[str]:
         yield f"    {_api_name(request)} = {request.api_key}"
     yield ""
     yield ""
-    yield "# key: name, lowest and highest version, flexible from (-1: never), listeners, latest version unstable"
-    yield "APIS: Final[dict[int, tuple[str, int, int, int, tuple[str, ...], bool]]] = {"
+    yield "# key: name of the API, first flexible version (-1: none)"
+    yield "APIS: Final[dict[int, tuple[str, int]]] = {"
     for request in requests:
         response = responses.get(request.api_key)
         if response is None or response.versions != request.versions or response.flexible != request.flexible:
             raise ValueError(f"{request.name}: its response is missing or has other versions")
         name = request.name.removesuffix("Request")
-        flexible = request.flexible.lowest if request.flexible else -1
-        listeners = "".join(f'"{listener}", ' for listener in request.listeners).rstrip()
-        yield (f'    {request.api_key}: ("{name}", {request.versions.lowest}, {request.versions.highest}, {flexible}, '
-               f"({listeners}), {request.latest_version_unstable}),")
+        yield f'    {request.api_key}: ("{name}", {request.flexible.lowest if request.flexible else -1}),'
     yield "}"
     yield ""
     yield "# key: class of the metadata record"

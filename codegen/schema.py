@@ -15,15 +15,13 @@ PRIMITIVES: Final = frozenset({
     "bool", "int8", "int16", "uint16", "int32", "uint32", "int64", "float64", "uuid", "string", "bytes", "records",
 })
 MESSAGE_TYPES: Final = ("request", "response", "header", "data", "metadata")
-LISTENERS: Final = ("zkBroker", "broker", "controller")
 _NULLABLE_PRIMITIVES: Final = frozenset({"string", "bytes", "records"})
 _INTEGERS: Final = {
     "int8": (-(2**7), 2**7 - 1), "int16": (-(2**15), 2**15 - 1), "uint16": (0, 2**16 - 1),
     "int32": (-(2**31), 2**31 - 1), "uint32": (0, 2**32 - 1), "int64": (-(2**63), 2**63 - 1),
 }
 _MESSAGE_KEYS: Final = frozenset({
-    "name", "type", "apiKey", "validVersions", "flexibleVersions", "listeners", "latestVersionUnstable",
-    "commonStructs", "fields",
+    "name", "type", "apiKey", "validVersions", "flexibleVersions", "commonStructs", "fields",
 })
 _STRUCT_KEYS: Final = frozenset({"name", "versions", "fields"})
 _FIELD_KEYS: Final = frozenset({
@@ -87,8 +85,6 @@ class Message:
     api_key: int | None
     versions: Versions
     flexible: Versions
-    listeners: tuple[str, ...]
-    latest_version_unstable: bool
     common: tuple[Struct, ...]
     fields: tuple[Field, ...]
 
@@ -191,17 +187,12 @@ def parse(raw: Mapping[str, object], file: str) -> Message:
     api_key = raw.get("apiKey")
     if (kind in ("request", "response", "metadata")) != (type(api_key) is int):
         raise place.error(f"'apiKey' of a {kind} is {api_key!r}")
-    listeners = raw.get("listeners", [])
-    if not isinstance(listeners, list) or not all(listener in LISTENERS for listener in listeners):
-        raise place.error(f"unknown listener in {listeners!r}")
     message = Message(
         name=place.name(raw),
         type=kind,
         api_key=api_key if isinstance(api_key, int) else None,
         versions=place.versions(raw, "validVersions"),
         flexible=place.versions(raw, "flexibleVersions"),
-        listeners=tuple(listeners),
-        latest_version_unstable=place.flag(raw, "latestVersionUnstable"),
         common=tuple(_struct(item, place) for item in place.objects(raw, "commonStructs")),
         fields=_fields(raw, place),
     )

@@ -15,10 +15,6 @@ def schema_text(message: Message) -> str:
         facts["apiKey"] = message.api_key
     facts["validVersions"] = str(message.versions)
     facts["flexibleVersions"] = str(message.flexible)
-    if message.listeners:
-        facts["listeners"] = list(message.listeners)
-    if message.latest_version_unstable:
-        facts["latestVersionUnstable"] = True
     lines = [f" {json.dumps(key)}: {json.dumps(value)}," for key, value in facts.items()]
     if message.common:
         lines.append(' "commonStructs": [')

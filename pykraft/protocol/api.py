@@ -7,20 +7,24 @@ from __future__ import annotations
 
 import functools
 import importlib
-from typing import NamedTuple
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 from pykraft.protocol._message import Message
 from pykraft.protocol._tables import APIS, MODULES, RECORDS, ApiKey
 from pykraft.protocol.errors import UnsupportedVersionError
 
-__all__ = ["ApiKey", "ApiSpec", "message_class", "record_class", "request_class", "request_header_version",
-           "response_class", "response_header_version", "spec"]
+__all__ = ["BASE_RELEASE", "ApiKey", "ApiSpec", "message_class", "record_class", "record_versions", "release_apis",
+           "releases", "request_class", "request_header_version", "response_class", "response_header_version", "spec"]
+
+BASE_RELEASE: Final = "3.9.1"
 
 
 class ApiSpec(NamedTuple):
-    """An API of Kafka 3.9: its range of versions and the listeners it is offered on (`zkBroker`, `broker`,
-    `controller`). `flexible_from` is None where no version is flexible; an unstable latest version is one
-    that brokers offer only when told to."""
+    """An API as one release of Kafka has it: its range of versions and the listeners it is offered on (`zkBroker`,
+    `broker`, `controller`). `flexible_from` is None where no version is flexible; an unstable latest version is one
+    that is offered only when `unstable.api.versions.enable` says so."""
 
     key: ApiKey
     name: str
@@ -31,15 +35,52 @@ class ApiSpec(NamedTuple):
     latest_version_unstable: bool
 
 
+def releases() -> tuple[str, ...]:
+    """The releases whose APIs are known, oldest first."""
+    from pykraft.protocol._releases import APIS as RELEASE_APIS  # only a server or a report asks
+
+    return tuple(RELEASE_APIS)
+
+
 @functools.cache
-def spec(key: int) -> ApiSpec:
-    """The facts of an API; UnsupportedVersionError for a key there is none for."""
+def release_apis(release: str) -> Mapping[ApiKey, ApiSpec]:
+    """Every API of a release, by key; UnsupportedVersionError for a release that is not known."""
+    from pykraft.protocol._releases import APIS as RELEASE_APIS  # only a server or a report asks
+
+    if release not in RELEASE_APIS:
+        raise UnsupportedVersionError(f"release {release!r} is not known: {', '.join(RELEASE_APIS)} are")
+    found = {}
+    for key, (lowest, highest, listeners, unstable) in RELEASE_APIS[release].items():
+        name, flexible = APIS[key]
+        found[ApiKey(key)] = ApiSpec(ApiKey(key), name, lowest, highest, None if flexible < 0 else flexible,
+                                     frozenset(listeners), unstable)
+    return MappingProxyType(found)
+
+
+def record_versions(release: str) -> Mapping[str, tuple[int, int]]:
+    """The lowest and highest version of each metadata record of a release, by class name; UnsupportedVersionError for
+    a release that is not known."""
+    from pykraft.protocol._releases import RECORDS as RELEASE_RECORDS  # only a server or a report asks
+
+    if release not in RELEASE_RECORDS:
+        raise UnsupportedVersionError(f"release {release!r} is not known: {', '.join(RELEASE_RECORDS)} are")
+    return MappingProxyType(RELEASE_RECORDS[release])
+
+
+@functools.cache
+def spec(key: int, release: str = BASE_RELEASE) -> ApiSpec:
+    """The facts of an API in a release; UnsupportedVersionError where the release has none of that key."""
+    found = release_apis(release).get(ApiKey(key)) if key in APIS else None
+    if found is None:
+        raise UnsupportedVersionError(f"release {release} has no API key {key}")
+    return found
+
+
+def _known(key: int) -> tuple[str, int]:
     found = APIS.get(key)
     if found is None:
         raise UnsupportedVersionError(f"there is no API key {key}")
-    name, lowest, highest, flexible, listeners, unstable = found
-    return ApiSpec(ApiKey(key), name, lowest, highest, None if flexible < 0 else flexible, frozenset(listeners),
-                   unstable)
+    return found
 
 
 @functools.cache
@@ -55,12 +96,12 @@ def message_class(name: str) -> type[Message]:
 
 def request_class(key: int) -> type[Message]:
     """The class of an API's request."""
-    return message_class(spec(key).name + "RequestData")
+    return message_class(_known(key)[0] + "RequestData")
 
 
 def response_class(key: int) -> type[Message]:
     """The class of an API's response."""
-    return message_class(spec(key).name + "ResponseData")
+    return message_class(_known(key)[0] + "ResponseData")
 
 
 def record_class(key: int) -> type[Message]:
@@ -75,13 +116,11 @@ def request_header_version(key: int, version: int) -> int:
     """2 with tagged fields, 1 with a client id, 0 only for ControlledShutdown 0 (`ApiMessageType.java`)."""
     if key == ApiKey.CONTROLLED_SHUTDOWN and version == 0:
         return 0
-    flexible_from = spec(key).flexible_from
-    return 1 if flexible_from is None or version < flexible_from else 2
+    flexible_from = _known(key)[1]
+    return 2 if 0 <= flexible_from <= version else 1
 
 
 def response_header_version(key: int, version: int) -> int:
     """1 with tagged fields, else 0; ApiVersions stays at 0, as its client may not know the version (KIP-511)."""
-    flexible_from = spec(key).flexible_from
-    if key == ApiKey.API_VERSIONS or flexible_from is None or version < flexible_from:
-        return 0
-    return 1
+    flexible_from = _known(key)[1]
+    return 1 if 0 <= flexible_from <= version and key != ApiKey.API_VERSIONS else 0
