@@ -1,0 +1,131 @@
+"""UpdateFeatures: raise and lower the finalized levels of features.
+
+Sources: metadata/.../controller/FeatureControlManager.java and QuorumFeatures.java,
+server-common/.../common/{Features,KRaftVersion}.java.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Final
+
+from pykraft.controller.errors import ApiError
+from pykraft.controller.result import ControllerResult, OperationContext
+from pykraft.image.metadata_version import (
+    FEATURE_NAME,
+    LATEST_PRODUCTION,
+    MINIMUM_BOOTSTRAP_VERSION,
+    MINIMUM_VERSION,
+    MetadataVersion,
+)
+from pykraft.image.model import FeatureRange, ZkMigrationState
+from pykraft.protocol.errors import ErrorCode
+from pykraft.protocol.messages.update_features_request import UpdateFeaturesRequestData
+from pykraft.protocol.messages.update_features_response import UpdatableFeatureResult, UpdateFeaturesResponseData
+from pykraft.protocol.record_frame import ApiMessageAndVersion
+from pykraft.protocol.records.feature_level_record import FeatureLevelRecord
+
+KRAFT_VERSION: Final = "kraft.version"
+
+SUPPORTED_FEATURES: Final[tuple[FeatureRange, ...]] = (
+    FeatureRange(FEATURE_NAME, MINIMUM_VERSION, LATEST_PRODUCTION),
+    FeatureRange(KRAFT_VERSION, 0, 1),
+)
+"""The features of this controller, as it tells them in ApiVersions and in its registration."""
+
+
+class UpgradeType(IntEnum):
+    """How a level may move (FeatureUpdate.UpgradeType)."""
+
+    UPGRADE = 1
+    SAFE_DOWNGRADE = 2
+    UNSAFE_DOWNGRADE = 3
+
+
+def update_features(
+    ctx: OperationContext, request: UpdateFeaturesRequestData
+) -> ControllerResult[UpdateFeaturesResponseData]:
+    """Set finalized feature levels (v0 to v1); each feature is taken or refused by itself.
+
+    AllowDowngrade of v0 counts for nothing, as in Kafka; of a feature that comes twice the last entry counts.
+    """
+    records: list[ApiMessageAndVersion] = []
+    results = []
+    for name, update in sorted({update.feature: update for update in request.feature_updates}.items()):
+        try:
+            _check(ctx, name, update.max_version_level, update.upgrade_type)
+        except ApiError as error:
+            results.append(UpdatableFeatureResult(feature=name, error_code=error.code, error_message=error.message))
+            continue
+        results.append(UpdatableFeatureResult(feature=name, error_message=None))
+        record = FeatureLevelRecord(name=name, feature_level=update.max_version_level)
+        records.append(ApiMessageAndVersion(record, 0))
+    response = UpdateFeaturesResponseData(error_message=None, results=results)
+    return ControllerResult(response, [] if request.validate_only else records, atomic=True)
+
+
+def _check(ctx: OperationContext, name: str, level: int, upgrade_type: int) -> None:
+    """Raises ApiError INVALID_UPDATE_VERSION."""
+    if upgrade_type not in UpgradeType.__members__.values():
+        raise _refusal(name, level, "The controller does not support the given upgrade type.")
+    if level < 0:
+        raise _refusal(name, level, "A feature version cannot be less than 0.")
+    reason = _reason_not_supported(ctx, name, level)
+    if reason is not None:
+        raise _refusal(name, level, reason)
+    current = ctx.image.metadata_version if name == FEATURE_NAME else ctx.image.features.get(name, 0)
+    if level < current and upgrade_type == UpgradeType.UPGRADE:
+        raise _refusal(
+            name, level, f"It is {current} now: set the upgrade type to safe or unsafe downgrade to lower it."
+        )
+    if level > current and upgrade_type != UpgradeType.UPGRADE:
+        raise _refusal(name, level, f"It is {current} now: a downgrade cannot raise it.")
+    if name == FEATURE_NAME:
+        _check_metadata_version(ctx, MetadataVersion(level), upgrade_type)
+
+
+def _reason_not_supported(ctx: OperationContext, name: str, level: int) -> str | None:
+    """The first node that cannot take the level: this controller, a broker, then the other controllers."""
+    own_id = ctx.config.node_id
+    nodes = [(f"Local controller {own_id}", SUPPORTED_FEATURES)]
+    nodes += [(f"Broker {broker.id}", broker.features) for broker in ctx.image.brokers.values()]
+    checks_controllers = ctx.image.metadata_version.is_controller_registration_supported
+    if checks_controllers:
+        nodes += [
+            (f"Controller {controller.id}", controller.features)
+            for controller in ctx.image.controllers.values()
+            if controller.id != own_id
+        ]
+    for node, features in nodes:
+        found = next((feature for feature in features if feature.name == name), FeatureRange(name, 0, 0))
+        if not found.min_version <= level <= found.max_version:
+            if found.max_version == 0:
+                return f"{node} does not support this feature."
+            return f"{node} only supports versions {found.min_version} to {found.max_version}."
+    if checks_controllers:
+        for voter in sorted(ctx.controller_ids - ctx.image.controllers.keys() - {own_id}):
+            return f"Controller {voter} has not registered, and may not support this feature."
+    return None
+
+
+def _check_metadata_version(ctx: OperationContext, wanted: MetadataVersion, upgrade_type: int) -> None:
+    current = ctx.image.metadata_version
+    if ctx.image.zk_migration_state in (ZkMigrationState.PRE_MIGRATION, ZkMigrationState.MIGRATION):
+        raise _refusal(
+            FEATURE_NAME, wanted, "Unable to modify metadata.version while a ZK migration is in progress: finalize it."
+        )
+    if wanted < MINIMUM_BOOTSTRAP_VERSION:
+        raise _refusal(
+            FEATURE_NAME, wanted, f"Unable to set a metadata.version less than {MINIMUM_BOOTSTRAP_VERSION.text}."
+        )
+    changed = any(MetadataVersion(level).did_metadata_change for level in range(wanted + 1, current + 1))
+    if changed and upgrade_type == UpgradeType.UNSAFE_DOWNGRADE:
+        raise _refusal(FEATURE_NAME, wanted, "Unsafe metadata downgrade is not supported in this version.")
+    if changed:
+        raise _refusal(
+            FEATURE_NAME, wanted, "Refusing to perform the requested downgrade: it might delete metadata information."
+        )
+
+
+def _refusal(name: str, level: int, reason: str) -> ApiError:
+    return ApiError(ErrorCode.INVALID_UPDATE_VERSION, f"Invalid update version {level} for feature {name}. {reason}")
