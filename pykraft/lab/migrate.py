@@ -1,0 +1,365 @@
+"""The whole migration on real processes: from a ZooKeeper cluster in use to dual writes, watched and checked."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pykraft.lab import tools
+from pykraft.lab.admin import AdminShell
+from pykraft.lab.clients import Workload
+from pykraft.lab.cluster import Lab, Node, PykraftNode
+from pykraft.lab.errors import LabError
+from pykraft.lab.facts import LogImage, differences, facts_of_tree, read_tree
+from pykraft.lab.report import Check, Report, Stage
+from pykraft.lab.scenario import WORKLOAD_PARTITIONS, WORKLOAD_TOPIC, Scenario
+from pykraft.lab.view import View
+from pykraft.lab.watch import Watch
+
+CONTROLLER_ID = 3000
+ISR_TIMEOUT_S = 120.0
+REGISTER_TIMEOUT_S = 90.0
+DUAL_WRITE_TIMEOUT_S = 180.0
+LEADERS_MOVED_TIMEOUT_S = 60.0
+AGREE_TIMEOUT_S = 60.0
+POLL_INTERVAL_S = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What to run: `controller` is pykraft or kafka; `rate` in messages a second."""
+
+    version: str = "3.9.1"
+    brokers: int = 3
+    partitions: int = 50
+    rate: int = 200
+    controller: str = "pykraft"
+
+
+class Migration:
+    """One run. `run` goes through all stages and returns the report; the processes are those of `lab`."""
+
+    def __init__(self, lab: Lab, settings: Settings, view: View) -> None:
+        self.lab, self.settings, self.view = lab, settings, view
+        self.report = Report(settings.controller, settings.version, settings.brokers, str(lab.folder))
+        self.scenario = Scenario(settings.brokers, settings.partitions)
+        self.controller: Node | None = None
+        self._epoch_before = 0
+        self._zookeeper: Node
+        self._brokers: dict[int, Node] = {}
+        self._shell: AdminShell
+        self._workload: Workload
+        self._watch: Watch | None = None
+
+    @property
+    def bootstrap(self) -> str:
+        """HOST:PORT,… of the brokers."""
+        return ",".join(broker.address for broker in self._brokers.values())
+
+    def run(self) -> Report:
+        """Run all stages and checks. Raises LabError when the cluster to migrate cannot be set up.
+
+        What goes wrong once the controller has been started is the report's `failure`.
+        """
+        self._set_up()
+        try:
+            self._migrate()
+        except LabError as error:
+            self.report.failure = str(error)
+        finally:
+            self._end_clients()
+        return self.report
+
+    def _set_up(self) -> None:
+        with self._stage("ZooKeeper and brokers in ZooKeeper mode") as stage:
+            self._zookeeper = self.lab.zookeeper()
+            for broker in range(self.settings.brokers):
+                self._brokers[broker] = self._start_broker(broker, None, wait=False)
+            for node in self._brokers.values():
+                node.process.wait_port(node.port)
+            self._shell = AdminShell(self.lab.folder, self.bootstrap, version=self.settings.version).start()
+            self.lab.own(self._shell.process)
+            self._wait(
+                lambda: len(self._nodes()) == self.settings.brokers, "all brokers are in the cluster", ISR_TIMEOUT_S
+            )
+            stage.detail = f"ZooKeeper {self._zookeeper.address}, brokers {self.bootstrap}"
+        with self._stage("topics, configs, quotas, SCRAM users, ACLs") as stage:
+            self.scenario.make_before(self._shell)
+            self._wait_whole()
+            topics = self._shell.call("describe_topics")
+            stage.detail = f"{len(topics)} topics, {sum(len(t['partitions']) for t in topics.values())} partitions"
+        with self._stage("producer and consumer at work") as stage:
+            self._workload = Workload(
+                self.lab.folder,
+                self.bootstrap,
+                WORKLOAD_TOPIC,
+                WORKLOAD_PARTITIONS,
+                rate=self.settings.rate,
+                version=self.settings.version,
+            )
+            self.lab.own(self._workload.process)
+            self._workload.start()
+            stage.detail = f"{self.settings.rate} messages/s, idempotent, acks=all"
+        self._epoch_before = int(read_tree(self._zookeeper.address, "/controller_epoch")["/controller_epoch"].data)
+
+    def _migrate(self) -> None:
+        with self._stage("the controller") as stage:
+            controller = self._start_controller()
+            self._watch = Watch(controller, self._zookeeper.address, self._workload, self.view.update, self.view.note)
+            self._watch.start()
+            stage.detail = f"{controller.name} at {controller.address}"
+        with self._stage("brokers into migration mode, one by one"):
+            for broker in self._brokers:
+                self._roll(broker, controller)
+        with self._stage("claim, copy, dual write") as stage:
+            self._wait_state("DUAL_WRITE", DUAL_WRITE_TIMEOUT_S)
+            status = self._watch.status
+            self.report.copied_records, self.report.copy_ms = status.copied_records, status.copy_ms
+            self._workload.wait_flowing()
+            stage.detail = f"{status.copied_records} records copied"
+        with self._stage("create, alter and delete through the brokers"):
+            self.scenario.change(self._shell)
+            self._agree()
+        if self.settings.brokers > 1:
+            self._kill_and_restart()
+        with self._stage("everything led, in sync and consumed"):
+            self._wait_whole()
+            self.report.messages = self._workload.finish()
+        self._end_clients(shell=False)
+        self._check()
+
+    def _start_broker(self, broker: int, controllers: str | None, *, wait: bool = True) -> Node:
+        replication = self.scenario.workload_replication
+        return self.lab.zk_broker(
+            broker,
+            self._zookeeper.address,
+            controllers=controllers,
+            rack=f"rack-{broker % 2}",
+            version=self.settings.version,
+            extra={
+                "offsets.topic.replication.factor": replication,
+                "transaction.state.log.replication.factor": replication,
+            },
+            wait=wait,
+        )
+
+    def _start_controller(self) -> Node:
+        if self.settings.controller == "pykraft":
+            self.controller = self.lab.pykraft(CONTROLLER_ID, zookeeper=self._zookeeper.address)
+        else:
+            cluster_id = read_tree(self._zookeeper.address, "/cluster/id")["/cluster/id"].json()["id"]
+            self.controller = self.lab.kraft_controller(
+                CONTROLLER_ID, cluster_id, zookeeper=self._zookeeper.address, version=self.settings.version
+            )
+        return self.controller
+
+    def _roll(self, broker: int, controller: Node) -> None:
+        self._brokers[broker] = self._start_broker(broker, f"{CONTROLLER_ID}@{controller.address}")
+        watch = self._watch
+        assert watch is not None
+        self._wait(
+            lambda: broker in watch.status.registered,
+            f"broker {broker} has registered with the controller",
+            REGISTER_TIMEOUT_S,
+        )
+        self._wait_whole()
+        self.view.note(f"broker {broker} is in migration mode and in sync")
+
+    def _kill_and_restart(self) -> None:
+        victim = max(self._brokers)
+        node = self._brokers[victim]
+        with self._stage(f"kill -9 of broker {victim}") as stage:
+            killed = time.monotonic()
+            node.kill()
+            self._wait(
+                lambda: not any(p["leader"] in (victim, -1) for p in self._partitions()),
+                f"all leaders of broker {victim} have moved",
+                LEADERS_MOVED_TIMEOUT_S,
+            )
+            self.report.leaders_moved_s = round(time.monotonic() - killed, 2)
+            self._workload.wait_flowing()
+            stage.detail = f"leaders moved after {self.report.leaders_moved_s:.1f} s"
+        with self._stage(f"restart of broker {victim}") as stage:
+            restarted = time.monotonic()
+            node.start()
+            self._wait_whole()
+            self.report.isr_restored_s = round(time.monotonic() - restarted, 2)
+            outcome = self._shell.call("elect_leaders", type="preferred")
+            refused = {tp: error for tp, error in outcome.items() if error not in ("NONE", "ELECTION_NOT_NEEDED")}
+            if refused:
+                raise LabError(f"preferred leaders were not elected: {refused}")
+            stage.detail = f"all in sync after {self.report.isr_restored_s:.1f} s, preferred leaders elected"
+
+    def _check(self) -> None:
+        watch = self._watch
+        assert watch is not None
+        with self._stage("ZooKeeper against image"):
+            left = self._agree()
+            image, tree = self._image(), self._tree()
+        watch.stop()
+        self._watch = None
+        self.report.driver = watch.states
+        zookeeper_facts = facts_of_tree(tree)
+        self.report.zookeeper_facts, self.report.image_facts = len(zookeeper_facts), len(image.facts)
+        self.report.zookeeper_writes = watch.status.zookeeper_writes
+        self.report.claim = {
+            path: tree[path].data.decode()
+            for path in ("/controller", "/controller_epoch", "/migration")
+            if path in tree
+        }
+        expected = self.scenario.missed(image.facts, "the image") + self.scenario.missed(zookeeper_facts, "ZooKeeper")
+        log_end = watch.status.log_end_offset
+        self.report.checks += [
+            self._messages_check(),
+            Check("all partitions are led and in sync", tuple(self._not_whole())),
+            Check("ZooKeeper and the image agree", tuple(left), f"{len(image.facts)} facts"),
+            Check("what was asked for is in both", tuple(expected), f"{len(self.scenario.expected)} expectations"),
+            Check(
+                "/controller, /controller_epoch, /migration", tuple(claim_problems(tree, self._epoch_before, log_end))
+            ),
+        ]
+        if image.migration_state != 1:
+            self.report.checks.append(Check("the log is in state MIGRATION", (f"state {image.migration_state}",)))
+
+    def _messages_check(self) -> Check:
+        messages = self.report.messages
+        if messages is None or messages.is_whole:
+            return Check("no message lost, duplicated or out of order")
+        return Check("no message lost, duplicated or out of order", (str(messages),))
+
+    def _agree(self) -> list[str]:
+        """Wait until ZooKeeper and the image agree; returns what differs at the deadline."""
+        deadline = time.monotonic() + AGREE_TIMEOUT_S
+        while True:
+            left = differences(facts_of_tree(self._tree()), self._image().facts, "ZooKeeper", "image")
+            if not left or time.monotonic() > deadline:
+                return left
+            time.sleep(POLL_INTERVAL_S)
+
+    def _tree(self) -> dict[str, Any]:
+        return read_tree(self._zookeeper.address)
+
+    def _image(self) -> LogImage:
+        assert self.controller is not None
+        segments = sorted((self.controller.folder / "data/__cluster_metadata-0").glob("*.log"))
+        files = ",".join(map(str, segments))
+        dump = self._shell.tool(tools.DUMP_LOG, "--cluster-metadata-decoder", "--files", files)
+        return LogImage.from_dump(dump.splitlines())
+
+    def _nodes(self) -> list[int]:
+        return [node["id"] for node in self._shell.call("describe_cluster")["nodes"]]
+
+    def _partitions(self) -> list[dict[str, Any]]:
+        return [
+            {"topic": name, **partition}
+            for name, topic in self._shell.call("describe_topics").items()
+            for partition in topic["partitions"]
+        ]
+
+    def _not_whole(self) -> list[str]:
+        return [
+            f"{p['topic']}-{p['id']}: leader {p['leader']}, isr {p['isr']} of {p['replicas']}"
+            for p in self._partitions()
+            if p["leader"] < 0 or set(p["isr"]) != set(p["replicas"])
+        ]
+
+    def _wait_whole(self) -> None:
+        self._wait(lambda: not self._not_whole(), "all partitions are led and in sync", ISR_TIMEOUT_S, self._not_whole)
+
+    def _wait_state(self, state: str, timeout_s: float) -> None:
+        watch = self._watch
+        assert watch is not None
+        self._wait(lambda: watch.status.state == state, f"the migration is in {state}", timeout_s)
+
+    def _wait(
+        self,
+        condition: Callable[[], bool],
+        what: str,
+        timeout_s: float,
+        missing: Callable[[], list[str]] = list,
+    ) -> None:
+        """Wait until `condition()`, which `what` tells in words. Raises LabError at the deadline."""
+        deadline = time.monotonic() + timeout_s
+        while not condition():
+            self._require_running()
+            if time.monotonic() > deadline:
+                state = self._watch.status.state if self._watch is not None else "not begun"
+                problem = f"not within {timeout_s:.0f} s: {what} (migration {state})"
+                controller = self.controller
+                raise LabError(
+                    "\n  ".join([problem, *missing()[:10]]),
+                    process=controller.name if controller else None,
+                    log=controller.process.log if controller else None,
+                )
+            time.sleep(POLL_INTERVAL_S)
+
+    def _require_running(self) -> None:
+        if self.controller is not None and not self.controller.process.running:
+            raise self.controller.process.failure(f"ended with {self.controller.process.returncode}")
+
+    @contextmanager
+    def _stage(self, name: str) -> Iterator[Stage]:
+        stage = Stage(name)
+        self.report.stages.append(stage)
+        self.view.begin(name)
+        begun = time.monotonic()
+        yield stage
+        stage.seconds = round(time.monotonic() - begun, 2)
+        self.view.end(name, stage.seconds, stage.detail)
+
+    def _end_clients(self, *, shell: bool = True) -> None:
+        self._workload.close()
+        if shell:
+            self._shell.close()
+            if self._watch is not None:
+                self._watch.stop()
+                self.report.driver = self._watch.states
+                self._watch = None
+
+
+def claim_problems(tree: dict[str, Any], epoch_before: int, log_end_offset: int) -> list[str]:
+    """What is wrong with the three znodes of the claim (KIP-866); `epoch_before` is the one of ZooKeeper mode.
+
+    Expected: `/controller` persistent, version 2, with a positive kraftControllerEpoch; `/controller_epoch` a decimal
+    above the old one; `/migration` of the same controller and epoch, its offset within the log.
+    """
+    for path in ("/controller", "/controller_epoch", "/migration"):
+        if path not in tree:
+            return [f"{path} is missing"]
+    controller, migration = tree["/controller"].json(), tree["/migration"].json()
+    epoch_text = tree["/controller_epoch"].data.decode()
+    offset = migration.get("kraft_metadata_offset", -1)
+    questions = [
+        (not tree["/controller"].ephemeral, "/controller is ephemeral"),
+        (controller.get("version") == 2, f"/controller has version {controller.get('version')}"),
+        (controller.get("brokerid") == CONTROLLER_ID, f"/controller names {controller.get('brokerid')}"),
+        (str(controller.get("timestamp", "")).isdigit(), "/controller has no timestamp"),
+        (isinstance(controller.get("timestamp"), str), "the timestamp of /controller is not a string"),
+        (controller.get("kraftControllerEpoch", -1) >= 1, "/controller has no kraftControllerEpoch"),
+        (epoch_text.isdigit() and int(epoch_text) > epoch_before, f"/controller_epoch is {epoch_text}"),
+        (migration.get("version") == 0, f"/migration has version {migration.get('version')}"),
+        (migration.get("kraft_controller_id") == CONTROLLER_ID, f"/migration is {json.dumps(migration)}"),
+        (
+            migration.get("kraft_controller_epoch") == controller.get("kraftControllerEpoch"),
+            "/migration and /controller are of different KRaft epochs",
+        ),
+        (0 < offset <= log_end_offset, f"/migration is at offset {offset}, the log ends at {log_end_offset}"),
+        (migration.get("kraft_metadata_epoch", -1) >= 1, "/migration has no kraft_metadata_epoch"),
+    ]
+    return [problem for right, problem in questions if not right]
+
+
+def how_to_connect(folder: Path, migration: Migration) -> str:
+    """What to tell about a cluster that is left running."""
+    lines = [f"left running in {folder}:", f"  bootstrap.servers={migration.bootstrap}"]
+    for node in migration.lab.nodes.values():
+        if node.process.running:
+            events = f", events {node.folder / (node.name + '.events')}" if isinstance(node, PykraftNode) else ""
+            lines.append(f"  {node.name:<16} pid {node.process.pid:<8} {node.address}  log {node.process.log}{events}")
+    lines.append(f"end it with: pykraft lab down --folder {folder}")
+    return "\n".join(lines)
