@@ -1,0 +1,1 @@
+"""The tests of pykraft, one package for each of its rooms."""
