@@ -115,6 +115,21 @@ class MetadataImage:
         """The last offset outside an open transaction."""
         return self.offset if self.transaction_start_offset is None else self.transaction_start_offset - 1
 
+    @property
+    def stable_zk_migration_state(self) -> ZkMigrationState:
+        """The migration state without what an open transaction made of it."""
+        if self.in_transaction and self._delta.zk_migration_state is not None:
+            return self._delta.zk_migration_state
+        return self.zk_migration_state
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether there is no metadata at all, as in a new cluster."""
+        return self.zk_migration_state is ZkMigrationState.NONE and self.producer_ids == NO_PRODUCER_IDS and not (
+            self.features or self.brokers or self.controllers or self.topics_by_id or self.configs
+            or self.client_quotas or self.acls or self.scram or self.delegation_tokens
+        )
+
     def partition(self, topic_id: Uuid, partition: int) -> PartitionRegistration | None:
         topic = self.topics_by_id.get(topic_id)
         return None if topic is None else topic.partitions.get(partition)

@@ -1,0 +1,105 @@
+"""What a new leader writes first, and what it writes when there is nothing to write.
+
+Source: ActivationRecordsGenerator.java, QuorumController.maybeScheduleNextWriteNoOpRecord (Kafka 3.9).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pykraft.controller.result import ControllerResult, OperationContext
+from pykraft.image.metadata_image import MetadataImage
+from pykraft.image.metadata_version import FEATURE_NAME, MINIMUM_BOOTSTRAP_VERSION, MetadataVersion
+from pykraft.image.model import ZkMigrationState
+from pykraft.protocol.record_frame import ApiMessageAndVersion
+from pykraft.protocol.records.abort_transaction_record import AbortTransactionRecord
+from pykraft.protocol.records.begin_transaction_record import BeginTransactionRecord
+from pykraft.protocol.records.end_transaction_record import EndTransactionRecord
+from pykraft.protocol.records.feature_level_record import FeatureLevelRecord
+from pykraft.protocol.records.no_op_record import NoOpRecord
+from pykraft.protocol.records.zk_migration_state_record import ZkMigrationStateRecord
+
+BOOTSTRAP_TRANSACTION: Final = "Bootstrap records"
+ABORT_REASON: Final = "Controller failover"
+
+
+class ActivationError(Exception):
+    """The log and the configuration rule each other out: this controller must not lead."""
+
+
+def activation_records(ctx: OperationContext) -> ControllerResult[None]:
+    """The records that make the log fit to be led on, possibly none.
+
+    An empty log gets the metadata.version of the configuration and the migration state; a transaction that another
+    leader left open is aborted; a migration that the configuration no longer enables is finalized.
+
+    Raises ActivationError.
+    """
+    image = ctx.image
+    records: list[ApiMessageAndVersion] = []
+    bootstraps = image.is_blank or (image.in_transaction and image.transaction_name == BOOTSTRAP_TRANSACTION)
+    if image.in_transaction:
+        version = ctx.config.metadata_version if bootstraps else image.metadata_version
+        if not version.is_metadata_transaction_supported:
+            raise ActivationError(
+                f"the log holds the transaction {image.transaction_name!r}, open since offset"
+                f" {image.transaction_start_offset}, and metadata.version {version.text} has no transactions to abort"
+                " it with: set inter.broker.protocol.version to 3.6-IV1 or later"
+            )
+        records.append(ApiMessageAndVersion(AbortTransactionRecord(reason=ABORT_REASON), 0))
+    if bootstraps:
+        records += _bootstrap_records(ctx)
+        return ControllerResult(None, records, atomic=not ctx.config.metadata_version.is_metadata_transaction_supported)
+    if _is_to_be_finalized(ctx, image):
+        records.append(_migration_state(ZkMigrationState.POST_MIGRATION))
+    return ControllerResult(None, records, atomic=True)
+
+
+def _bootstrap_records(ctx: OperationContext) -> list[ApiMessageAndVersion]:
+    version = ctx.config.metadata_version
+    if version < MINIMUM_BOOTSTRAP_VERSION:
+        raise ActivationError(
+            f"a new log cannot begin with metadata.version {version.text}: set inter.broker.protocol.version to"
+            f" {MINIMUM_BOOTSTRAP_VERSION.text} or later"
+        )
+    level = ApiMessageAndVersion(FeatureLevelRecord(name=FEATURE_NAME, feature_level=version.value), 0)
+    if not version.is_metadata_transaction_supported:
+        if ctx.migration_enabled:
+            raise ActivationError(
+                f"metadata.version {version.text} cannot begin a migration from ZooKeeper: set"
+                f" inter.broker.protocol.version to {MetadataVersion.IBP_3_6_IV1.text} or later here and on the brokers"
+            )
+        return [level]
+    state = ZkMigrationState.PRE_MIGRATION if ctx.migration_enabled else ZkMigrationState.NONE
+    return [
+        ApiMessageAndVersion(BeginTransactionRecord(name=BOOTSTRAP_TRANSACTION), 0),
+        level,
+        _migration_state(state),
+        ApiMessageAndVersion(EndTransactionRecord(), 0),
+    ]
+
+
+def _is_to_be_finalized(ctx: OperationContext, image: MetadataImage) -> bool:
+    version, state = image.metadata_version, image.stable_zk_migration_state
+    if ctx.migration_enabled and not version.is_migration_supported:
+        raise ActivationError(
+            f"zookeeper.metadata.migration.enable=true needs metadata.version {MetadataVersion.IBP_3_4_IV0.text}, the"
+            f" log has {version.text}: set it to false"
+        )
+    if ctx.migration_enabled and state is ZkMigrationState.NONE:
+        raise ActivationError(
+            "zookeeper.metadata.migration.enable=true, but the log is that of a cluster born in KRaft mode: set it to"
+            " false, or give the controller the empty data directory of a new cluster"
+        )
+    return state is ZkMigrationState.MIGRATION and version.is_migration_supported and not ctx.migration_enabled
+
+
+def _migration_state(state: ZkMigrationState) -> ApiMessageAndVersion:
+    return ApiMessageAndVersion(ZkMigrationStateRecord(zk_migration_state=state.value), 0)
+
+
+def no_op_record(ctx: OperationContext) -> ControllerResult[None]:
+    """What moves the high watermark of an idle log; nothing where the metadata.version has no NoOpRecord."""
+    if not ctx.image.metadata_version.is_no_op_record_supported:
+        return ControllerResult(None)
+    return ControllerResult(None, [ApiMessageAndVersion(NoOpRecord(), 0)])

@@ -1,0 +1,87 @@
+"""Controllers register too: our own record, and ControllerRegistration from the others.
+
+Source: ClusterControlManager.registerController, core/.../ControllerRegistrationManager.scala (Kafka 3.9).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pykraft.controller.errors import ApiError
+from pykraft.controller.features import supported_features
+from pykraft.controller.registration import SECURITY_PROTOCOLS
+from pykraft.controller.result import ControllerResult, OperationContext
+from pykraft.image.model import ControllerRegistration, Endpoint, FeatureRange
+from pykraft.protocol.errors import ErrorCode
+from pykraft.protocol.messages.controller_registration_request import ControllerRegistrationRequestData
+from pykraft.protocol.messages.controller_registration_response import ControllerRegistrationResponseData
+from pykraft.protocol.record_frame import ApiMessageAndVersion
+from pykraft.protocol.records.register_controller_record import (
+    ControllerEndpoint,
+    ControllerFeature,
+    RegisterControllerRecord,
+)
+from pykraft.protocol.uuids import Uuid
+
+
+def register_controller(
+    ctx: OperationContext, request: ControllerRegistrationRequestData
+) -> ControllerResult[ControllerRegistrationResponseData]:
+    """Write down what a controller supports and where it is.
+
+    Raises ApiError UNSUPPORTED_VERSION, INVALID_REGISTRATION.
+    """
+    version = ctx.image.metadata_version
+    if not version.is_controller_registration_supported:
+        raise ApiError(
+            ErrorCode.UNSUPPORTED_VERSION,
+            f"Controllers register from metadata.version 3.7-IV0 on, the cluster has {version.text}",
+        )
+    for listener in request.listeners:
+        if listener.security_protocol not in SECURITY_PROTOCOLS:
+            raise ApiError(
+                ErrorCode.INVALID_REGISTRATION,
+                f"Listener {listener.name} of controller {request.controller_id} has the unknown security protocol"
+                f" {listener.security_protocol}",
+            )
+    registration = ControllerRegistration(
+        id=request.controller_id,
+        incarnation_id=request.incarnation_id,
+        zk_migration_ready=request.zk_migration_ready,
+        listeners=tuple(Endpoint(e.name, e.host, e.port, e.security_protocol) for e in request.listeners),
+        features=tuple(
+            FeatureRange(f.name, f.min_supported_version, f.max_supported_version) for f in request.features
+        ),
+    )
+    response = ControllerRegistrationResponseData(error_message=None)
+    return ControllerResult(response, [_record(registration)], atomic=True)
+
+
+def own_registration(
+    ctx: OperationContext, incarnation_id: Uuid, listeners: Sequence[Endpoint]
+) -> ControllerResult[None]:
+    """Register this controller; nothing where that is not supported or the log has it already."""
+    registration = ControllerRegistration(
+        id=ctx.config.node_id,
+        incarnation_id=incarnation_id,
+        zk_migration_ready=ctx.migration_enabled,
+        listeners=tuple(listeners),
+        features=supported_features(),
+    )
+    if (
+        not ctx.image.metadata_version.is_controller_registration_supported
+        or ctx.image.controllers.get(registration.id) == registration
+    ):
+        return ControllerResult(None)
+    return ControllerResult(None, [_record(registration)], atomic=True)
+
+
+def _record(registration: ControllerRegistration) -> ApiMessageAndVersion:
+    record = RegisterControllerRecord(
+        controller_id=registration.id,
+        incarnation_id=registration.incarnation_id,
+        zk_migration_ready=registration.zk_migration_ready,
+        end_points=[ControllerEndpoint(e.name, e.host, e.port, e.security_protocol) for e in registration.listeners],
+        features=[ControllerFeature(f.name, f.min_version, f.max_version) for f in registration.features],
+    )
+    return ApiMessageAndVersion(record, 0)
