@@ -37,7 +37,6 @@ from pykraft.zookeeper.port import (
     Session,
     SessionState,
     SessionStatus,
-    Unsettled,
     request_bytes,
 )
 
@@ -225,12 +224,12 @@ class FakeZooKeeperPort:
             raise result
         return result
 
-    async def multi_pipelined(self, multis: Sequence[Sequence[Op]]) -> list[list[OpResult] | Unsettled]:
+    async def multi_pipelined(self, multis: Sequence[Sequence[Op]]) -> list[list[OpResult] | ZooKeeperError]:
         for ops in multis:
             size = request_bytes(ops)
             if ops and size > self.request_bytes_max:
                 raise RequestTooLargeError(size, self.request_bytes_max, ops[0].path)
-        results: list[list[OpResult] | Unsettled] = []
+        results: list[list[OpResult] | ZooKeeperError] = []
         for ops in multis:
             apply = partial(self._apply, ops)
             outcome = await self._request(On.WRITE, [op.path for op in ops], apply)
@@ -248,7 +247,7 @@ class FakeZooKeeperPort:
     def _lose_in_flight(
         self,
         multis: Sequence[Sequence[Op]],
-        results: list[list[OpResult] | Unsettled],
+        results: list[list[OpResult] | ZooKeeperError],
         lost: "_Lost",
     ) -> None:
         """What was sent behind a lost transaction shares its fate: applied or not, nobody hears of it."""
@@ -301,7 +300,7 @@ class FakeZooKeeperPort:
 
 @dataclass(frozen=True)
 class _Lost:
-    error: Unsettled
+    error: ZooKeeperError
     applied: bool
 
 

@@ -153,13 +153,15 @@ class Tree:
         return node
 
     def _create(self, op: Create, session_id: int, identities: Identities, undo: list[Callable[[], None]]) -> OpResult:
-        if not valid_path(op.path + "1" if op.sequential else op.path):
+        if "\0" in op.path or not op.path.startswith("/"):
             raise _Refused(ZkCode.BAD_ARGUMENTS)
         acls = _resolved(op.acls if op.acls is not None else zk_acls.WORLD_ALL, identities)
         parent_path = parent(op.path)
         above = self._node(parent_path)
         _require(above, zk_acls.PERM_CREATE, identities)
         path = f"{op.path}{above.creates:010d}" if op.sequential else op.path
+        if not valid_path(path):
+            raise _Refused(ZkCode.BAD_ARGUMENTS)
         if path in self.nodes:
             raise _Refused(ZkCode.NODE_EXISTS)
         if above.ephemeral_owner:

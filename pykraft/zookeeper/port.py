@@ -7,20 +7,14 @@ Three calls carry all the traffic: `read_many` (reads, in transactions where the
 """
 
 import enum
-from collections.abc import AsyncIterator, Sequence
-from typing import Final, NamedTuple, Protocol
+from collections.abc import Sequence
+from typing import Final, NamedTuple, Protocol, Self
 
 import msgspec
 import trio
 
 from pykraft.zookeeper.acls import ZkAcls
-from pykraft.zookeeper.errors import (
-    ConnectionLossError,
-    NotConnectedError,
-    SessionExpiredError,
-    ZkCode,
-    ZooKeeperError,
-)
+from pykraft.zookeeper.errors import ZkCode, ZooKeeperError
 
 ANY_VERSION: Final = -1
 """Matches every znode version. Write it out where it is meant; no default in this package is ANY_VERSION."""
@@ -141,9 +135,6 @@ class OpResult(msgspec.Struct, frozen=True, gc=False):
 
 OK_RESULT: Final = OpResult(ZkCode.OK)
 
-Unsettled = ConnectionLossError | NotConnectedError | SessionExpiredError
-"""Why a pipelined multi has no results. Only NotConnectedError says that it was not applied."""
-
 
 def failed_index(results: Sequence[OpResult]) -> int | None:
     """Index of the operation that made a multi fail; None when the multi was applied."""
@@ -206,32 +197,48 @@ class Session:
         self._status = SessionStatus(state, sessions, connections)
         self._waiters.unpark_all()
 
-    async def wait_connected(self) -> SessionStatus:
-        """Return when the session is connected, at once if it is.
+    async def wait_connected(self, *, after_connection: int = 0) -> SessionStatus:
+        """Return when the session is connected, at once if it is; only on a connection after the given one.
 
         Waits as long as it takes: put it under a deadline. Raises ZooKeeperError when the port was closed.
         """
-        while self._status.state is not SessionState.CONNECTED:
+        while not self.connected or self._status.connections <= after_connection:
             if self._status.state is SessionState.CLOSED:
                 raise ZooKeeperError("the ZooKeeper client was closed: open a new one")
             await self._waiters.park()
         await trio.lowlevel.checkpoint()
         return self._status
 
-    async def changes(self) -> AsyncIterator[SessionStatus]:
-        """The present status, then each later one, until CLOSED.
+    def changes(self) -> "SessionChanges":
+        """Iterate over the present status and each later one, until CLOSED.
 
         A slow consumer sees the newest status only, never a queue of old ones.
         """
-        seen: SessionStatus | None = None
-        while True:
-            if self._status == seen:
-                await self._waiters.park()
-                continue
-            seen = self._status
-            yield seen
-            if seen.state is SessionState.CLOSED:
-                return
+        return SessionChanges(self)
+
+    async def wait_change(self, seen: SessionStatus | None) -> SessionStatus:
+        """Return the status as soon as it is another than `seen`."""
+        while self._status == seen:
+            await self._waiters.park()
+        await trio.lowlevel.checkpoint()
+        return self._status
+
+
+class SessionChanges:
+    """Async iterator over the statuses of a session; needs no closing."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._seen: SessionStatus | None = None
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> SessionStatus:
+        if self._seen is not None and self._seen.state is SessionState.CLOSED:
+            raise StopAsyncIteration
+        self._seen = await self._session.wait_change(self._seen)
+        return self._seen
 
 
 class ZooKeeperPort(Protocol):
@@ -266,11 +273,13 @@ class ZooKeeperPort(Protocol):
         A transaction that ZooKeeper turned down returns its codes; it raises nothing for them.
         """
 
-    async def multi_pipelined(self, multis: Sequence[Sequence[Op]]) -> list[list[OpResult] | Unsettled]:
+    async def multi_pipelined(self, multis: Sequence[Sequence[Op]]) -> list[list[OpResult] | ZooKeeperError]:
         """Run transactions one after the other, a bounded number of them in flight.
 
         ZooKeeper executes them in this order. One that fails does not stop those behind it. When one gets
         no answer the ones not yet sent stay unsent (NotConnectedError in their place): nothing overtakes it.
+        The errors are those that `multi` would raise; after all but NotConnectedError and RequestFailedError
+        the transaction may have been applied.
         """
 
 
