@@ -1,0 +1,175 @@
+"""`pykraft controller`: runs a controller until SIGTERM or SIGINT."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+DEFAULT_DATA: Final = "./pykraft-data"
+DEFAULT_LISTEN: Final = ("127.0.0.1", 9093)
+
+log = logging.getLogger("pykraft")
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command's parser; its `func` default is `run`."""
+    parser = subparsers.add_parser(
+        "controller",
+        help="run a KRaft controller",
+        description="Run a KRaft controller. Without arguments: one node with id 1 on 127.0.0.1:9093 that keeps its"
+        " data in ./pykraft-data. Its first line on stdout is the event `ready`; more events follow as JSON lines,"
+        " logs go to stderr. SIGTERM ends it in order, SIGKILL loses nothing acknowledged.",
+        epilog="examples: pykraft controller --listen 127.0.0.1:0 --data /tmp/quorum --cluster-id"
+        " MkU3OEVBNTcwNTJENDM2Qg | pykraft controller --zookeeper localhost:2181 --override"
+        " inter.broker.listener.name=INTERNAL",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    option = parser.add_argument
+    option("properties", nargs="?", type=Path, default=None, metavar="server.properties",
+           help="Kafka's configuration file; keys that a controller does not know are left alone")
+    option("--override", action="append", default=[], metavar="K=V", type=_key_value,
+           help="set one key over the file; may be repeated")
+    option("--data", type=Path, default=None, metavar="DIR",
+           help=f"data directory; otherwise metadata.log.dir or log.dirs of the file, otherwise {DEFAULT_DATA}")
+    option("--listen", type=_host_port, default=None, metavar="HOST:PORT",
+           help="address to listen on, port 0 takes a free one; otherwise the controller's listener in the file,"
+           f" otherwise {DEFAULT_LISTEN[0]}:{DEFAULT_LISTEN[1]}")
+    option("--node-id", type=int, default=None, metavar="N", help="node.id; 1 without it")
+    option("--cluster-id", default=None, metavar="ID",
+           help="cluster id of a new data directory, and a check of an old one; drawn at random without it")
+    option("--release", default=None, metavar="RELEASE",
+           help="metadata.version of a new cluster, such as 3.9-IV0; the latest without it")
+    option("--zookeeper", default=None, metavar="CONNECT",
+           help="migrate the ZooKeeper cluster at this connect string; its /cluster/id is the cluster id")
+    parser.set_defaults(func=run)
+
+
+def _key_value(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise argparse.ArgumentTypeError(f"{text!r} is not K=V")
+    return key.strip(), value
+
+
+def _host_port(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not port.isdecimal() or int(port) > 65_535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT, such as 127.0.0.1:9093")
+    return host.strip("[]"), int(port)
+
+
+class UsageError(Exception):
+    """Options or properties that cannot work; the message says what would."""
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the controller; 0 after SIGTERM or SIGINT, 2 when it cannot start or go on."""
+    import trio
+
+    from pykraft.server.events import EventWriter
+
+    _set_up_logging()
+    emit = EventWriter(sys.stdout.buffer)
+    failed = False
+    try:
+        trio.run(_main, options, emit)
+    except* Exception as errors:
+        failed = True
+        _report(errors)
+    finally:
+        emit.close()
+    return 2 if failed else 0
+
+
+async def _main(options: argparse.Namespace, emit: Any) -> None:
+    import trio
+
+    from pykraft.server.node import Node
+
+    config, settings = _configure(options)
+    if options.zookeeper is not None or config.zookeeper_metadata_migration_enable:
+        settings = replace(settings, cluster_id=await _zookeeper_cluster_id(config, settings.cluster_id))
+    async with trio.open_nursery() as nursery:
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            nursery.start_soon(Node(config, settings, emit).run)
+            async for number in signals:
+                log.info("%s: shutting down", signal.Signals(number).name)
+                nursery.cancel_scope.cancel()
+                break
+
+
+def _configure(options: argparse.Namespace) -> tuple[Any, Any]:
+    """The configuration and settings of the options, over those of the file."""
+    from pykraft.controller.config import ControllerConfig
+    from pykraft.server.node import NodeSettings
+
+    properties = _load(options.properties) if options.properties is not None else {}
+    properties.update(options.override)
+    if options.node_id is not None:
+        properties["node.id"] = str(options.node_id)
+    if options.release is not None:
+        properties["inter.broker.protocol.version"] = options.release
+    if options.zookeeper is not None:
+        properties["zookeeper.connect"] = options.zookeeper
+        properties["zookeeper.metadata.migration.enable"] = "true"
+    config = ControllerConfig.from_properties(properties)
+    host, port = options.listen or _listener(properties, config.controller_listener_names[0])
+    directory = options.data or properties.get("metadata.log.dir") or properties.get("log.dirs", "").split(",")[0]
+    return config, NodeSettings(
+        data_directory=Path(directory or DEFAULT_DATA), host=host, port=port, cluster_id=options.cluster_id
+    )
+
+
+def _load(path: Path) -> dict[str, str]:
+    from javaproperties import InvalidUEscapeError, load
+
+    try:
+        with path.open("rb") as file:
+            return dict(load(file))
+    except (OSError, InvalidUEscapeError) as error:
+        raise UsageError(f"{path} cannot be read: {error}") from error
+
+
+def _listener(properties: dict[str, str], name: str) -> tuple[str, int]:
+    """Host and port of the controller's listener in `listeners` (NAME://host:port, …)."""
+    text = properties.get("listeners", "")
+    for each in filter(None, (part.strip() for part in text.split(","))):
+        scheme, separator, address = each.partition("://")
+        if separator and scheme == name:
+            try:
+                return _host_port(address)
+            except argparse.ArgumentTypeError as error:
+                raise UsageError(f"listeners={text}: {error}") from error
+    if text:
+        raise UsageError(f"listeners={text} has no {name} listener, the first of controller.listener.names: add it")
+    return DEFAULT_LISTEN
+
+
+async def _zookeeper_cluster_id(config: Any, wanted: str | None) -> str:
+    raise UsageError("--zookeeper: the migration is not built in yet")
+
+
+def _set_up_logging() -> None:
+    logging.basicConfig(
+        stream=sys.stderr, level=os.environ.get("PYKRAFT_LOG", "INFO").upper(),
+        format="[%(asctime)s] %(levelname)s %(message)s (%(name)s)",
+    )
+
+
+def _report(errors: BaseExceptionGroup[BaseException]) -> None:
+    """One line for each thing that stopped the controller, and the traceback of what nobody foresaw."""
+    for error in _leaves(errors):
+        foreseen = isinstance(error, OSError | UsageError) or type(error).__module__.startswith("pykraft.")
+        log.critical("%s", str(error) or type(error).__name__, exc_info=None if foreseen else error)
+
+
+def _leaves(error: BaseException) -> list[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for each in error.exceptions for leaf in _leaves(each)]
+    return [error]

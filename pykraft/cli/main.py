@@ -1,0 +1,39 @@
+"""The command `pykraft`: finds the subcommand and imports its module only.
+
+Exit codes: 0 done, 1 the check says no, 2 wrong use or cannot run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Final
+
+COMMANDS: Final = {
+    "controller": "run a KRaft controller",
+    "lab": "run real Kafka: ZooKeeper, brokers, a whole migration",
+    "protocol": "decode and encode Kafka's messages and frames, one JSON object a line",
+}
+"""Each is a module of pykraft.cli with `add_parser(subparsers)`, which sets `run(arguments) -> int` as `func`."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; its exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    parser = argparse.ArgumentParser(
+        prog="pykraft",
+        description="A KRaft controller you can start in a test.",
+        epilog="example: pykraft controller --listen 127.0.0.1:9093 --data ./pykraft-data",
+    )
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    chosen = next((word for word in given if not word.startswith("-")), None)
+    if chosen in COMMANDS:
+        import_module(f"pykraft.cli.{chosen}").add_parser(subparsers)
+    else:
+        for name, summary in COMMANDS.items():
+            subparsers.add_parser(name, help=summary)
+    options = parser.parse_args(given)
+    code: int = options.func(options)
+    return code

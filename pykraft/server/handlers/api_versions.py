@@ -1,0 +1,56 @@
+"""ApiVersions (18): v0–4. Which APIs, versions and features this controller offers.
+
+- A version above 4 gets a v0 answer with UNSUPPORTED_VERSION (35) and the one entry for ApiVersions (KIP-511).
+- v3+: a client software name or version that is not [a-zA-Z0-9] with dots and dashes inside gets 42.
+- Features with minimum 0 (kraft.version) only in v4 answers: clients before 3.9 refuse them.
+- ZkMigrationReady is `zookeeper.metadata.migration.enable`; finalized features at level 0 are not listed.
+Source: ApiVersionsRequest.java, ApiVersionsResponse.java, ApiVersionManager.scala.
+"""
+
+from __future__ import annotations
+
+import re
+
+from pykraft.protocol.api import ApiKey
+from pykraft.protocol.errors import ErrorCode
+from pykraft.protocol.messages.api_versions_request import ApiVersionsRequestData
+from pykraft.protocol.messages.api_versions_response import (
+    ApiVersion,
+    ApiVersionsResponseData,
+    FinalizedFeatureKey,
+    SupportedFeatureKey,
+)
+from pykraft.server.registry import RequestContext, handles
+
+_SOFTWARE = re.compile(r"[a-zA-Z0-9](?:[a-zA-Z0-9\-.]*[a-zA-Z0-9])?")
+
+
+@handles(ApiKey.API_VERSIONS)
+async def handle(context: RequestContext, request: ApiVersionsRequestData | None) -> ApiVersionsResponseData:
+    node, version = context.node, context.api_version
+    lowest, highest = node.apis[ApiKey.API_VERSIONS]
+    if request is None:
+        only = [ApiVersion(api_key=ApiKey.API_VERSIONS, min_version=lowest, max_version=highest)]
+        return ApiVersionsResponseData(error_code=ErrorCode.UNSUPPORTED_VERSION, api_keys=only)
+    if version >= 3 and not (
+        _SOFTWARE.fullmatch(request.client_software_name) and _SOFTWARE.fullmatch(request.client_software_version)
+    ):
+        return ApiVersionsResponseData(error_code=ErrorCode.INVALID_REQUEST)
+    finalized = node.finalized_features
+    return ApiVersionsResponseData(
+        api_keys=[
+            ApiVersion(api_key=key, min_version=first, max_version=last) for key, (first, last) in node.apis.items()
+        ],
+        supported_features=[
+            SupportedFeatureKey(name=name, min_version=first, max_version=last)
+            for name, first, last in node.release.features
+            if version >= 4 or first > 0
+        ],
+        finalized_features_epoch=finalized.offset,
+        finalized_features=[
+            FinalizedFeatureKey(name=name, max_version_level=level, min_version_level=level)
+            for name, level in finalized.levels.items()
+            if level > 0
+        ],
+        zk_migration_ready=node.config.zookeeper_metadata_migration_enable,
+    )

@@ -1,0 +1,20 @@
+"""UnregisterBroker (64): v0. Forget a broker that will not come back.
+
+- BROKER_ID_NOT_REGISTERED (102) for a broker that is not known. Also served before the migration.
+- Errors: the code at the top, without a message.
+"""
+
+from __future__ import annotations
+
+from pykraft.controller.unregister import unregister_broker
+from pykraft.protocol.api import ApiKey
+from pykraft.protocol.messages.unregister_broker_request import UnregisterBrokerRequestData
+from pykraft.protocol.messages.unregister_broker_response import UnregisterBrokerResponseData
+from pykraft.server.registry import RequestContext, handles
+
+
+@handles(ApiKey.UNREGISTER_BROKER)
+async def handle(context: RequestContext, request: UnregisterBrokerRequestData) -> UnregisterBrokerResponseData:
+    return await context.node.writer.write(
+        lambda ctx: unregister_broker(ctx, request), name="unregisterBroker", runs_in_premigration=True
+    )

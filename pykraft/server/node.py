@@ -1,0 +1,209 @@
+"""A controller node: storage, quorum, writer, listener and timers, joined and run together."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Final, NamedTuple
+
+import trio
+
+from pykraft.controller.activation import activation_records
+from pykraft.controller.config import ControllerConfig
+from pykraft.controller.controller_registration import own_registration
+from pykraft.controller.result import ControllerResult, OperationContext
+from pykraft.image.delta import MetadataDelta
+from pykraft.image.metadata_image import MetadataImage
+from pykraft.image.model import Endpoint, ZkMigrationState
+from pykraft.log.metadata_log import MetadataLog
+from pykraft.log.quorum_state import read_quorum_state
+from pykraft.protocol.api import ApiKey
+from pykraft.protocol.uuids import random_uuid
+from pykraft.raft.events import LeaderChanged
+from pykraft.raft.quorum import QuorumConfig, QuorumNode
+from pykraft.server.announcer import Announcer
+from pykraft.server.events import Emit
+from pykraft.server.listener import Listener, bind
+from pykraft.server.maintenance import run_maintenance
+from pykraft.server.quorum_driver import QuorumDriver
+from pykraft.server.registry import HANDLER_MODULES
+from pykraft.server.releases import KAFKA_3_9, Release
+from pykraft.server.storage import Storage, open_storage, replay
+from pykraft.server.writer import Writer
+
+log = logging.getLogger(__name__)
+
+SHUTDOWN_MS_MAX: Final = 5_000
+PLAINTEXT: Final = 0
+
+
+class FinalizedFeatures(NamedTuple):
+    """The finalized feature levels, and the offset of the image in which they last changed (−1: none yet)."""
+
+    levels: Mapping[str, int]
+    offset: int
+
+
+NO_FEATURES: Final = FinalizedFeatures({}, -1)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSettings:
+    """What a node is started with, beside Kafka's configuration.
+
+    `cluster_id` None takes that of the data directory or draws one. `port` 0 takes a free one. `advertised_host`
+    None is the host listened on, or this machine's name when that is all addresses.
+    """
+
+    data_directory: Path
+    host: str = "127.0.0.1"
+    port: int = 9093
+    advertised_host: str | None = None
+    cluster_id: str | None = None
+    seed: int | None = None
+
+
+@dataclass(eq=False)
+class Node:
+    """One controller, the only voter of its quorum. `run` is its whole life."""
+
+    config: ControllerConfig
+    settings: NodeSettings
+    emit: Emit
+    release: Release = KAFKA_3_9
+    apis: dict[ApiKey, tuple[int, int]] = field(init=False)
+    cluster_id: str = field(init=False)
+    log: MetadataLog = field(init=False)
+    writer: Writer = field(init=False)
+    quorum: QuorumDriver = field(init=False)
+    endpoint: Endpoint = field(init=False)
+    finalized_features: FinalizedFeatures = NO_FEATURES
+    leader_id: int = -1
+
+    def __post_init__(self) -> None:
+        self.apis = {key: self.release.apis[key] for key in sorted(HANDLER_MODULES) if key in self.release.apis}
+        self._rng = Random(self.settings.seed)
+        self._leaders_send, self._leaders_receive = trio.open_memory_channel[LeaderChanged](1000)
+        self._incarnation_id = random_uuid(self._rng)
+        self._started = trio.Event()
+        self._clock_start_ms = time.time() * 1000 - trio.current_time() * 1000
+
+    @property
+    def address(self) -> str:
+        """Where brokers reach the node, `host:port`."""
+        return f"{self.endpoint.host}:{self.endpoint.port}"
+
+    def now_ms(self) -> int:
+        """Wall-clock time in ms since 1970 that never goes back."""
+        return int(self._clock_start_ms + trio.current_time() * 1000)
+
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Start, report ready, serve until cancelled, and stop in order.
+
+        Raises OSError, LogError, StorageError, ReplayError or ActivationError when it cannot start;
+        WriterStoppedError when the log fails it later (inside an ExceptionGroup, as a nursery gives it).
+        """
+        storage = open_storage(self.settings.data_directory, self.config, self.settings.cluster_id, self._rng)
+        with closing(storage.log):
+            self.cluster_id, self.log = storage.cluster_id, storage.log
+            sockets = await bind(self.settings.host, self.settings.port)
+            try:
+                self.endpoint = self._endpoint(sockets)
+                self._assemble(storage)
+                await self._serve(storage, sockets, task_status)
+            finally:
+                for each in sockets:
+                    each.socket.close()
+
+    def _endpoint(self, sockets: Sequence[trio.SocketListener]) -> Endpoint:
+        port = sockets[0].socket.getsockname()[1]
+        host = self.settings.advertised_host or self.settings.host
+        if host in ("", "0.0.0.0", "::"):
+            host = socket.getfqdn()
+        return Endpoint(self.config.controller_listener_names[0], host, port, PLAINTEXT)
+
+    def _assemble(self, storage: Storage) -> None:
+        config, node_id = self.config, self.config.node_id
+        quorum = QuorumNode(
+            QuorumConfig(
+                node_id=node_id, cluster_id=self.cluster_id, voters=(node_id,),
+                endpoints={self.endpoint.name: (self.endpoint.host, self.endpoint.port)},
+                directory_id=storage.directory_id,
+            ),
+            storage.log, read_quorum_state(storage.log.directory), self._rng,
+        )
+        self.quorum = QuorumDriver(
+            quorum, storage.log, now_ms=self.now_ms, on_leader_change=self._leaders_send.send_nowait
+        )
+        self.writer = Writer(
+            config=config, cluster_id=self.cluster_id, rng=self._rng, append=self.quorum.append,
+            reload=lambda offset: replay(storage.log, offset), now_ms=self.now_ms,
+        )
+        self.writer.subscribe(self._remember_features)
+        self.writer.subscribe(Announcer(self.emit))
+
+    async def _serve(
+        self, storage: Storage, sockets: list[trio.SocketListener], task_status: trio.TaskStatus[None]
+    ) -> None:
+        async with trio.open_nursery() as base:
+            await base.start(self.quorum.run)
+            await base.start(self.writer.run)
+            try:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._follow_leadership, storage)
+                    await self._started.wait()
+                    nursery.start_soon(Listener(self, self.endpoint.name, sockets).serve)
+                    nursery.start_soon(run_maintenance, self.writer, self.config)
+                    self._report_ready()
+                    task_status.started()
+            finally:
+                with trio.move_on_after(SHUTDOWN_MS_MAX / 1000, shield=True):
+                    await self.quorum.shut_down()
+                log.info("Shut down completed")
+                base.cancel_scope.cancel()
+
+    def _report_ready(self) -> None:
+        node_id = self.config.node_id
+        log.info("Kafka Server started: node %d of cluster %s at %s", node_id, self.cluster_id, self.address)
+        self.emit("ready", node_id=node_id, cluster_id=self.cluster_id, listener=self.address)
+
+    async def _follow_leadership(self, storage: Storage) -> None:
+        """Load the image and activate when this node becomes leader; hold the writer still while it is not."""
+        async for change in self._leaders_receive:
+            if change.leader_id != self.config.node_id:
+                self.writer.resign()
+                self.leader_id = -1 if change.leader_id is None else change.leader_id
+                log.info("In the new epoch %d, the leader is %s.", change.epoch, change.leader_id)
+                continue
+            image = replay(storage.log)
+            image.take_delta()
+            log.info(
+                "Becoming the active controller at epoch %d, next write offset %d.", change.epoch,
+                storage.log.end_offset,
+            )
+            self._check_migration(image)
+            if image.features:
+                self.finalized_features = FinalizedFeatures(dict(image.features), image.offset)
+            await self.writer.lead(image, change.epoch, storage.log.end_offset)
+            await self.writer.write(activation_records, name="completeActivation", runs_in_premigration=True)
+            await self.writer.write(self._register, name="registerController", runs_in_premigration=True)
+            self.leader_id = self.config.node_id
+            self.emit("leader", epoch=change.epoch)
+            self._started.set()
+
+    def _register(self, context: OperationContext) -> ControllerResult[None]:
+        return own_registration(context, self._incarnation_id, [self.endpoint])
+
+    def _check_migration(self, image: MetadataImage) -> None:
+        if image.zk_migration_state is not ZkMigrationState.NONE:
+            log.info("The migration state in the log is %s.", image.zk_migration_state.name)
+
+    def _remember_features(self, image: MetadataImage, delta: MetadataDelta) -> None:
+        if delta.features:
+            self.finalized_features = FinalizedFeatures(dict(image.features), image.offset)

@@ -1,0 +1,156 @@
+"""The data directory of a controller: formatted on first start, checked and recovered on every start."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Final
+
+from pykraft.controller.config import ControllerConfig
+from pykraft.image.metadata_image import MetadataImage
+from pykraft.log.batch import Batch
+from pykraft.log.checkpoint import checkpoint_name, read_checkpoint
+from pykraft.log.meta_properties import MetaProperties, read_meta_properties, write_meta_properties
+from pykraft.log.metadata_log import LogConfig, MetadataLog
+from pykraft.protocol.record_frame import decode_record
+from pykraft.protocol.uuids import Uuid, random_uuid, uuid_from_text, uuid_to_text
+
+log = logging.getLogger(__name__)
+
+PROGRESS_AFTER_S: Final = 2.0
+
+
+class StorageError(Exception):
+    """A data directory that cannot be used as asked; the message says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """An open data directory: who it belongs to, and its log."""
+
+    cluster_id: str
+    directory_id: Uuid
+    log: MetadataLog
+
+
+def open_storage(directory: Path, config: ControllerConfig, cluster_id: str | None, rng: Random) -> Storage:
+    """Open `directory` as that of node `config.node_id`, and format it when it is new.
+
+    `cluster_id` None takes that of the directory, or draws one for a new directory. Raises LogError (its subclass
+    ForeignDirectoryError for the directory of another node or cluster), StorageError, OSError.
+    """
+    if cluster_id is not None:
+        _check_cluster_id(cluster_id)
+    directory.mkdir(parents=True, exist_ok=True)
+    opened = MetadataLog.open(
+        directory,
+        LogConfig(config.metadata_log_segment_bytes, config.metadata_log_segment_ms),
+        progress=Progress(f"Checking the log in {directory}"),
+    )
+    try:
+        properties = _properties(directory, config.node_id, cluster_id, opened, rng)
+    except BaseException:
+        opened.close()
+        raise
+    torn = opened.recovery.torn_tail
+    if torn is not None:
+        log.warning("%s: cut %d bytes of an append that was not finished: %s", torn.path, torn.size, torn.reason)
+    assert properties.cluster_id is not None
+    assert properties.directory_id is not None
+    return Storage(properties.cluster_id, properties.directory_id, opened)
+
+
+def _properties(
+    directory: Path, node_id: int, cluster_id: str | None, opened: MetadataLog, rng: Random
+) -> MetaProperties:
+    properties = read_meta_properties(directory)
+    if properties is None:
+        if opened.end_offset > 0:
+            raise StorageError(
+                f"{directory} has a metadata log but no meta.properties: restore that file, or give another directory"
+            )
+        properties = MetaProperties(
+            cluster_id or uuid_to_text(random_uuid(rng)), node_id, random_uuid(rng), version=1
+        )
+        write_meta_properties(directory, properties)
+        log.info("Formatting %s with cluster id %s and node id %d.", directory, properties.cluster_id, node_id)
+        return properties
+    properties.check(directory, cluster_id=cluster_id, node_id=node_id)
+    if properties.directory_id is None:
+        properties = MetaProperties(
+            properties.cluster_id, properties.node_id, random_uuid(rng), properties.version
+        )
+        write_meta_properties(directory, properties)
+    return properties
+
+
+def _check_cluster_id(text: str) -> None:
+    """Kafka wants the 22 characters of a UUID; some old ZooKeeper clusters have other ids, which brokers accept."""
+    try:
+        uuid_from_text(text)
+    except ValueError:
+        if not text or not text.isprintable() or text != text.strip():
+            raise StorageError(f"cluster id {text!r}: give the id that the brokers have") from None
+
+
+def replay(opened: MetadataLog, delta_from: int = -1) -> MetadataImage:
+    """The image of everything in the log and the snapshot before it; its delta starts after offset `delta_from`.
+
+    Raises CorruptLogError, ProtocolError, ReplayError.
+    """
+    image = MetadataImage()
+    start_offset = _load_snapshot(image, opened) if opened.start_offset > 0 else 0
+    if image.offset <= delta_from:
+        image.take_delta()
+    for batch in opened.iter_batches(start_offset, progress=Progress("Loading the metadata log")):
+        _apply_batch(image, batch, delta_from)
+    return image
+
+
+def _load_snapshot(image: MetadataImage, opened: MetadataLog) -> int:
+    """Apply the latest snapshot; the offset to go on from. All of its records stand at its last offset, as in Kafka."""
+    snapshot = opened.latest_snapshot
+    if snapshot is None:
+        raise StorageError(
+            f"{opened.directory} begins at offset {opened.start_offset} and has no snapshot of what came before:"
+            " restore the .checkpoint file"
+        )
+    for value in read_checkpoint(opened.directory / checkpoint_name(snapshot)):
+        image.apply(decode_record(value).message, snapshot.offset - 1, snapshot.epoch)
+    image.offset, image.epoch = snapshot.offset - 1, snapshot.epoch
+    return snapshot.offset
+
+
+def _apply_batch(image: MetadataImage, batch: Batch, delta_from: int) -> None:
+    """Apply one batch of the log; a control record only moves the offset."""
+    header = batch.header
+    for offset, value in enumerate(batch.values, header.base_offset):
+        if header.is_control:
+            image.offset, image.epoch = offset, header.leader_epoch
+        else:
+            image.apply(decode_record(value).message, offset, header.leader_epoch)
+        if offset == delta_from:
+            image.take_delta()
+
+
+class Progress:
+    """Shows on a terminal, and only after PROGRESS_AFTER_S seconds, how much of a file is done."""
+
+    def __init__(self, what: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._what = what
+        self._clock = clock
+        self._next_s = clock() + PROGRESS_AFTER_S
+        self._visible = sys.stderr.isatty()
+
+    def __call__(self, done: int, total: int) -> None:
+        if not self._visible or self._clock() < self._next_s:
+            return
+        self._next_s = self._clock() + 0.2
+        end = "\n" if done >= total else ""
+        sys.stderr.write(f"\r{self._what}: {100 * done // max(total, 1)} % of {total >> 20} MiB{end}")
+        sys.stderr.flush()
