@@ -61,8 +61,9 @@ def not_torn_because(fd: int, position: int, end: int, expected_offset: int) -> 
         return bad.reason
     if header.size < written:
         return f"{written - header.size} bytes that are no batch follow"
-    if header.size > written and batch_crc(os.pread(fd, written, position), 0, written) == header.crc:
-        return f"only its length is wrong, the CRC fits the {written} bytes there are"
+    left = end - position
+    if header.size > left and batch_crc(os.pread(fd, left, position), 0, left) == header.crc:
+        return f"only its length is wrong, the CRC fits the {left} bytes there are"
     return None
 
 
