@@ -1,0 +1,1 @@
+"""Tests that ask Kafka's own classes and tools."""
