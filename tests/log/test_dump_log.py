@@ -56,21 +56,17 @@ def leader_change(base_offset: int, node_id: int, epoch: int) -> bytes:
 def test_a_log_of_ours(tmp_path: Path) -> None:
     rng = random.Random(7)
     topics = [TopicRecord(name=f"topic-{i}", topic_id=random_uuid(rng)) for i in range(12_000)]
-    place = {"leader_epoch": 1, "timestamp_ms": TIMESTAMP_MS}
     with MetadataLog.open(tmp_path) as log:
         log.append([leader_change(0, 1, 1)])
-        log.append(encode_batches([encode_record(topic, 0) for topic in topics], base_offset=1, **place))
-        config = ConfigRecord(resource_type=2, resource_name="topic-ü", name="retention.ms", value="x" * 70_000)
-        end = log.append([leader_change(log.end_offset, 1, 2)])
         log.append(
             encode_batches(
-                [encode_record(config, 0), encode_record(NoOpRecord(), 0)],
-                base_offset=end,
-                leader_epoch=2,
-                timestamp_ms=TIMESTAMP_MS + 1,
-                atomic=True,
-            )  # fmt: skip
+                [encode_record(topic, 0) for topic in topics], base_offset=1, leader_epoch=1, timestamp_ms=TIMESTAMP_MS
+            )
         )
+        config = ConfigRecord(resource_type=2, resource_name="topic-ü", name="retention.ms", value="x" * 30_000)
+        end = log.append([leader_change(log.end_offset, 1, 2)])
+        values = [encode_record(config, 0), encode_record(NoOpRecord(), 0)]
+        log.append(encode_batches(values, base_offset=end, leader_epoch=2, timestamp_ms=TIMESTAMP_MS, atomic=True))
         end_offset, size = log.end_offset, log.size
     lines = dump(tmp_path / "__cluster_metadata-0" / f"{0:020d}.log")
     batches = batches_of(lines)
@@ -89,7 +85,7 @@ def test_a_log_of_ours(tmp_path: Path) -> None:
     assert payloads[12_002] == {
         "type": "CONFIG_RECORD",
         "version": 0,
-        "data": {"resourceType": 2, "resourceName": "topic-ü", "name": "retention.ms", "value": "x" * 70_000},
+        "data": {"resourceType": 2, "resourceName": "topic-ü", "name": "retention.ms", "value": "x" * 30_000},
     }
     assert payloads[12_003] == {"type": "NO_OP_RECORD", "version": 0, "data": {}}
 
