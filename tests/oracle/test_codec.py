@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import sys
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
@@ -28,6 +29,23 @@ NEWER: Final = frozenset({
     "StreamsGroupDescribeRequestData", "StreamsGroupDescribeResponseData", "StreamsGroupHeartbeatRequestData",
     "StreamsGroupHeartbeatResponseData",
 })  # fmt: skip
+# What a release lays out otherwise: versions it never wrote, or marked as still changing.
+OTHER_LAYOUT: Final = {
+    "3.4.1": {"DelegationTokenRecord", "UserScramCredentialRecord"},
+    "3.5.2": {"DelegationTokenRecord", "ConsumerGroupHeartbeatRequestData", "ConsumerGroupHeartbeatResponseData"},
+    "3.6.2": {"ConsumerGroupHeartbeatRequestData", "ConsumerGroupHeartbeatResponseData"},
+    "3.7.2": {"ConsumerGroupDescribeResponseData"},
+    "4.1.2": {"ReadShareGroupStateSummaryResponseData"},
+}  # fmt: skip
+# What has the same bytes in a release, but another name for a field, or no name yet for a tagged one.
+OTHER_NAMES: Final = {
+    "3.4.1": {"AddPartitionsToTxnRequestData", "AddPartitionsToTxnResponseData", "OffsetCommitRequestData",
+              "UpdateMetadataRequestData"},
+    "3.5.2": {"OffsetCommitRequestData", "UpdateMetadataRequestData"},
+    "3.7.2": {"PartitionRecord"},
+    "4.0.2": {"VoteRequestData"},
+    "4.1.2": {"VoteRequestData"},
+}  # fmt: skip
 
 
 class Case(NamedTuple):
@@ -39,8 +57,12 @@ class Case(NamedTuple):
     plain: bool
 
     @property
+    def class_name(self) -> str:
+        return type(self.value).__name__
+
+    @property
     def name(self) -> str:
-        return f"{type(self.value).__name__} {self.version}"
+        return f"{self.class_name} {self.version}"
 
 
 def ranges(class_path: str) -> dict[type[Message], range]:
@@ -70,23 +92,30 @@ def as_read(value: object) -> Any:
 
 
 @pytest.mark.parametrize("release", RELEASES)
-def test_every_message_and_version_is_kafkas(release: str) -> None:
+def test_every_message_and_version_is_kafkas(release: str, capsys: pytest.CaptureFixture[str]) -> None:
     class_path = jars.ensure(release)
     versions = ranges(class_path)
     absent = {cls.__name__ for cls, span in versions.items() if not span}
     every = list(cases(versions))
-    questions = [f"decode\t{type(case.value).__name__}\t{case.version}\t{case.raw.hex()}" for case in every]
+    questions = [f"decode\t{case.class_name}\t{case.version}\t{case.raw.hex()}" for case in every]
+    other_layout, other_names = OTHER_LAYOUT.get(release, set()), OTHER_NAMES.get(release, set())
     wrong = []
     for case, answer in zip(every, ask(class_path, questions), strict=True):
+        if case.class_name in other_layout:
+            continue
         ours = as_read(jsonconv.to_json(case.value, case.version))
         if answer[0] != "ok":
             wrong.append(f"{case.name}: {answer[1]}")
         elif answer[1] != case.raw.hex():
             wrong.append(f"{case.name}: Kafka writes {answer[1]}, we {case.raw.hex()}")
-        elif json.loads(answer[2]) != ours:
+        elif json.loads(answer[2]) != ours and case.class_name not in other_names:
             wrong.append(f"{case.name}: Kafka prints {answer[2]}, we {json.dumps(ours)}")
     counted = sum(len(span) for span in versions.values())
-    print(f"Kafka {release}: {counted} versions of {len(versions) - len(absent)} classes, {len(every)} values")
+    with capsys.disabled():
+        sys.stdout.write(f"\nKafka {release}: {counted} versions of {len(versions) - len(absent)} classes, "
+                         f"{len(every)} values; "
+                         f"other layout: {', '.join(sorted(other_layout)) or 'none'}; "
+                         f"other names: {', '.join(sorted(other_names)) or 'none'}\n")
     assert not wrong, "\n".join([f"{len(wrong)} of {len(every)} differ", *wrong[:20]])
     if release == "3.9.1":
         assert absent == NEWER
@@ -98,7 +127,7 @@ def test_kafka_reads_our_json(kafka_class_path: str) -> None:
     questions = []
     for case in every:
         told = jsonconv.to_json(case.value, case.version, records=True)
-        questions.append(f"encode\t{type(case.value).__name__}\t{case.version}\t{json.dumps(told)}")
+        questions.append(f"encode\t{case.class_name}\t{case.version}\t{json.dumps(told)}")
     wrong = []
     for case, answer in zip(every, ask(kafka_class_path, questions), strict=True):
         expected_float = "expected a floating point type"  # NaN and the infinities are texts, which Kafka does not read
