@@ -156,7 +156,7 @@ class Lab:
         """Have `close` end this process too."""
         self._processes.append(process)
 
-    def zookeeper(self, *, version: str | None = None, wait: bool = True) -> Node:
+    def zookeeper(self, *, version: str | None = None, heap_mb: int = ZOOKEEPER_HEAP_MB, wait: bool = True) -> Node:
         """One ZooKeeper server, of the release that `version` of Kafka carries."""
         name = "zookeeper"
         folder, port = self._place(name)
@@ -170,7 +170,7 @@ class Lab:
             "org.apache.zookeeper.server.quorum.QuorumPeerMain",
             [str(folder / "zoo.cfg")],
             port,
-            ZOOKEEPER_HEAP_MB,
+            heap_mb,
             wait,
         )
 
@@ -241,6 +241,7 @@ class Lab:
         version: str | None = None,
         release: str | None = None,
         extra: Config | None = None,
+        heap_mb: int = CONTROLLER_HEAP_MB,
         wait: bool = True,
     ) -> Node:
         """Apache Kafka's controller, alone in its quorum without `voters`; with `zookeeper` it migrates."""
@@ -265,7 +266,7 @@ class Lab:
             }
         config |= extra or {}
         self._format(folder, config, cluster_id, version, release)
-        return self._start_kafka(name, version, config, None, port, CONTROLLER_HEAP_MB, wait)
+        return self._start_kafka(name, version, config, None, port, heap_mb, wait)
 
     def pykraft(
         self,

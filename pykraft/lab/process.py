@@ -88,6 +88,8 @@ class Process:
         self._env = {**os.environ, **(env or {})}
         self._process: subprocess.Popen[bytes] | None = None
         self._log_begin = 0
+        self.begun = 0.0
+        """When it was last started, by time.monotonic()."""
 
     def start(self) -> Self:
         """Start it. Raises LabError when it runs already or the program is missing."""
@@ -96,6 +98,7 @@ class Process:
         self.folder.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as output:
             self._log_begin = output.tell()
+            self.begun = time.monotonic()
             try:
                 self._process = self._spawn(output)
             except OSError as error:

@@ -156,8 +156,8 @@ class Watch:
         match event.get("event"):
             case "migration_state":
                 self._moved(event["previous"], event["state"])
-            case "broker_registered" if event.get("migrating", True):
-                self._registered(int(event["broker"]))
+            case "broker_registered" if event["is_migrating_zk_broker"]:
+                self._registered(int(event["broker_id"]))
             case "migration_copied":
                 self._copied(int(event["records"]), float(event["duration_ms"]))
 
