@@ -34,6 +34,9 @@ MULTI_OPERATIONS_MAX: Final = 500
 FENCE_OPERATIONS: Final = 2
 """Operations that the fence puts before those of a transaction."""
 
+FENCE_BYTES_MAX: Final = 1_024
+"""What the fence takes of a request, the content of `/migration` included."""
+
 
 class ZkOperationType(StrEnum):
     """Kafka's names, by which writes are counted."""
@@ -77,24 +80,20 @@ def count_by_type(operations: Iterable[ZkOperation]) -> Counter[str]:
     return Counter(operation.type.value for operation in operations)
 
 
-def batches(operations: Iterable[ZkOperation], request_bytes_max: int) -> Iterator[list[Op]]:
-    """Join the operations' ops, in order, into lists that each fit one transaction with its fence.
+def split(ops: Iterable[Op], request_bytes_max: int) -> Iterator[list[Op]]:
+    """Cut ops, in order, into lists that each fit one transaction with its fence.
 
     An op that is too large by itself gets a list of its own; the port refuses it with its size.
     """
-    fence_bytes = request_bytes([
-        Check(paths.CONTROLLER_EPOCH, 0), SetData(paths.MIGRATION, bytes(256), 0),
-    ])
     batch: list[Op] = []
-    size = fence_bytes
-    for operation in operations:
-        for op in operation.ops:
-            op_bytes = request_bytes((op,))
-            if batch and (size + op_bytes > request_bytes_max or len(batch) >= MULTI_OPERATIONS_MAX):
-                yield batch
-                batch, size = [], fence_bytes
-            batch.append(op)
-            size += op_bytes
+    size = FENCE_BYTES_MAX
+    for op in ops:
+        op_bytes = request_bytes((op,))
+        if batch and (size + op_bytes > request_bytes_max or len(batch) >= MULTI_OPERATIONS_MAX):
+            yield batch
+            batch, size = [], FENCE_BYTES_MAX
+        batch.append(op)
+        size += op_bytes
     if batch:
         yield batch
 

@@ -294,7 +294,7 @@ class ZkWriter:
         return [
             _write_acls(resource, wanted.get(resource, []))
             for resource in sorted(wanted.keys() | held.keys())
-            if resource not in held or set(wanted.get(resource, ())) != set(held[resource])
+            if resource not in held or resource not in wanted or set(wanted[resource]) != set(held[resource])
         ]
 
     def _acls_delta(self, image: MetadataImage, delta: MetadataDelta) -> list[ZkOperation]:
