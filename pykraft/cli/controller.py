@@ -7,7 +7,6 @@ import logging
 import os
 import signal
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -93,8 +92,6 @@ async def _main(options: argparse.Namespace, emit: Any) -> None:
     from pykraft.server.node import Node
 
     config, settings = _configure(options)
-    if options.zookeeper is not None or config.zookeeper_metadata_migration_enable:
-        settings = replace(settings, cluster_id=await _zookeeper_cluster_id(config, settings.cluster_id))
     async with trio.open_nursery() as nursery:
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             nursery.start_soon(Node(config, settings, emit).run)
@@ -149,10 +146,6 @@ def _listener(properties: dict[str, str], name: str) -> tuple[str, int]:
     if text:
         raise UsageError(f"listeners={text} has no {name} listener, the first of controller.listener.names: add it")
     return DEFAULT_LISTEN
-
-
-async def _zookeeper_cluster_id(config: Any, wanted: str | None) -> str:
-    raise UsageError("--zookeeper: the migration is not built in yet")
 
 
 def _set_up_logging() -> None:

@@ -10,7 +10,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import trio
 
@@ -36,6 +36,9 @@ from pykraft.server.registry import HANDLER_MODULES
 from pykraft.server.releases import KAFKA_3_9, Release
 from pykraft.server.storage import Storage, open_storage, replay
 from pykraft.server.writer import Writer
+
+if TYPE_CHECKING:
+    from pykraft.server.migration import Migration
 
 log = logging.getLogger(__name__)
 
@@ -88,9 +91,10 @@ class Node:
 
     def __post_init__(self) -> None:
         self.apis = {key: self.release.apis[key] for key in sorted(HANDLER_MODULES) if key in self.release.apis}
-        self._rng = Random(self.settings.seed)
+        self.rng = Random(self.settings.seed)
+        self._migration: Migration | None = None
         self._leaders_send, self._leaders_receive = trio.open_memory_channel[LeaderChanged](1000)
-        self._incarnation_id = random_uuid(self._rng)
+        self._incarnation_id = random_uuid(self.rng)
         self._started = trio.Event()
         self._clock_start_ms = time.time() * 1000 - trio.current_time() * 1000
 
@@ -109,7 +113,18 @@ class Node:
         Raises OSError, LogError, StorageError, ReplayError or ActivationError when it cannot start;
         WriterStoppedError when the log fails it later (inside an ExceptionGroup, as a nursery gives it).
         """
-        storage = open_storage(self.settings.data_directory, self.config, self.settings.cluster_id, self._rng)
+        if not self.config.zookeeper_metadata_migration_enable:
+            await self._run(self.settings.cluster_id, task_status)
+            return
+        from pykraft.server.migration import open_migration
+
+        async with open_migration(self.config) as migration:
+            self._migration = migration
+            cluster_id = await migration.cluster_id(self.settings.data_directory, self.settings.cluster_id)
+            await self._run(cluster_id, task_status)
+
+    async def _run(self, cluster_id: str | None, task_status: trio.TaskStatus[None]) -> None:
+        storage = open_storage(self.settings.data_directory, self.config, cluster_id, self.rng)
         with closing(storage.log):
             self.cluster_id, self.log = storage.cluster_id, storage.log
             sockets = await bind(self.settings.host, self.settings.port)
@@ -136,17 +151,19 @@ class Node:
                 endpoints={self.endpoint.name: (self.endpoint.host, self.endpoint.port)},
                 directory_id=storage.directory_id,
             ),
-            storage.log, read_quorum_state(storage.log.directory), self._rng,
+            storage.log, read_quorum_state(storage.log.directory), self.rng,
         )
         self.quorum = QuorumDriver(
             quorum, storage.log, now_ms=self.now_ms, on_leader_change=self._leaders_send.send_nowait
         )
         self.writer = Writer(
-            config=config, cluster_id=self.cluster_id, rng=self._rng, append=self.quorum.append,
+            config=config, cluster_id=self.cluster_id, rng=self.rng, append=self.quorum.append,
             reload=lambda offset: replay(storage.log, offset), now_ms=self.now_ms,
         )
         self.writer.subscribe(self._remember_features)
         self.writer.subscribe(Announcer(self.emit))
+        if self._migration is not None:
+            self._migration.attach(self)
 
     async def _serve(
         self, storage: Storage, sockets: list[trio.SocketListener], task_status: trio.TaskStatus[None]
@@ -157,6 +174,8 @@ class Node:
             try:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._follow_leadership, storage)
+                    if self._migration is not None:
+                        nursery.start_soon(self._migration.run, self.cluster_id)
                     await self._started.wait()
                     nursery.start_soon(Listener(self, self.endpoint.name, sockets).serve)
                     nursery.start_soon(run_maintenance, self.writer, self.config)
@@ -180,6 +199,7 @@ class Node:
                 self.writer.resign()
                 self.leader_id = -1 if change.leader_id is None else change.leader_id
                 log.info("In the new epoch %d, the leader is %s.", change.epoch, change.leader_id)
+                self._tell_migration(change)
                 continue
             image = replay(storage.log)
             image.take_delta()
@@ -195,7 +215,12 @@ class Node:
             await self.writer.write(self._register, name="registerController", runs_in_premigration=True)
             self.leader_id = self.config.node_id
             self.emit("leader", epoch=change.epoch)
+            self._tell_migration(change)
             self._started.set()
+
+    def _tell_migration(self, change: LeaderChanged) -> None:
+        if self._migration is not None:
+            self._migration.leader_changed(change.leader_id, change.epoch)
 
     def _register(self, context: OperationContext) -> ControllerResult[None]:
         return own_registration(context, self._incarnation_id, [self.endpoint])

@@ -26,7 +26,7 @@ def _place_error(
 @handles(ApiKey.CREATE_TOPICS, place_error=_place_error)
 async def handle(context: RequestContext, request: CreateTopicsRequestData) -> CreateTopicsResponseData:
     return await context.node.writer.write(
-        lambda ctx: create_topics(ctx, request, context.requester, context.api_version),
+        lambda ctx: create_topics(ctx, request, context.api_version),
         name="createTopics",
         timeout_ms=request.timeout_ms,
     )
