@@ -15,8 +15,9 @@ from pykraft.protocol._message import Message
 from pykraft.protocol._tables import APIS, MODULES, RECORDS, ApiKey
 from pykraft.protocol.errors import UnsupportedVersionError
 
-__all__ = ["BASE_RELEASE", "ApiKey", "ApiSpec", "message_class", "record_class", "record_versions", "release_apis",
-           "releases", "request_class", "request_header_version", "response_class", "response_header_version", "spec"]
+__all__ = ["BASE_RELEASE", "ApiKey", "ApiSpec", "api_name", "message_class", "record_class", "record_versions",
+           "release_apis", "releases", "request_class", "request_header_version", "response_class",
+           "response_header_version", "spec"]
 
 BASE_RELEASE: Final = "3.9.1"
 
@@ -92,6 +93,11 @@ def message_class(name: str) -> type[Message]:
         raise UnsupportedVersionError(f"there is no message or record {name!r}")
     found: type[Message] = getattr(importlib.import_module(f"pykraft.protocol.{module}"), name)
     return found
+
+
+def api_name(key: int) -> str:
+    """Kafka's name of an API (`FetchSnapshot`); UnsupportedVersionError for a key there is none for."""
+    return _known(key)[0]
 
 
 def request_class(key: int) -> type[Message]:
