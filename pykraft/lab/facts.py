@@ -8,6 +8,7 @@ read with kazoo as it stands, the log as Kafka's own dump tool prints it.
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ Facts = dict[str, object]
 Data = dict[str, Any]
 
 READ_TIMEOUT_S = 30.0
+CLIENT_TIMEOUT_S = 10.0
 TOPIC_RESOURCE, BROKER_RESOURCE = 2, 4
 NO_REPLICA_CHANGE: list[int] = []
 
@@ -61,12 +63,20 @@ class Znode:
         return dict(json.loads(self.data)) if self.data else {}
 
 
+def zookeeper_client(connect: str) -> KazooClient:
+    """A client that is not started yet and keeps its log lines to itself: the lab ends ZooKeepers on purpose."""
+    logger = logging.getLogger("pykraft.lab.kazoo")
+    logger.addHandler(logging.NullHandler())
+    logger.propagate = False
+    return KazooClient(hosts=connect, timeout=CLIENT_TIMEOUT_S, logger=logger)
+
+
 def read_tree(connect: str, root: str = "/") -> dict[str, Znode]:
     """All znodes of a ZooKeeper (HOST:PORT) below `root` but its own /zookeeper.
 
     Not one instant: what changes meanwhile may be seen or not. Raises LabError when it cannot be reached.
     """
-    client = KazooClient(hosts=connect, timeout=10.0)
+    client = zookeeper_client(connect)
     try:
         client.start(timeout=READ_TIMEOUT_S)
     except client.handler.timeout_exception as error:

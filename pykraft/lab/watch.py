@@ -12,11 +12,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from kazoo.client import KazooClient
 from kazoo.exceptions import KazooException
 
 from pykraft.lab.clients import Workload
 from pykraft.lab.cluster import Node, PykraftNode
+from pykraft.lab.facts import zookeeper_client
 from pykraft.lab.process import Json, LogReader
 
 WATCH_INTERVAL_S = 0.25
@@ -94,7 +94,7 @@ class Watch:
         self.states: list[tuple[str, float]] = []
         self._controller, self._workload = controller, workload
         self._listener, self._note = listener, note
-        self._zookeeper = KazooClient(hosts=zookeeper, timeout=10.0)
+        self._zookeeper = zookeeper_client(zookeeper)
         self._log_end = LogEnd(controller.folder / "data")
         self._events_seen = 0
         self._log = LogReader(controller.process.log)

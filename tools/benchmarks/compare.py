@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import platform
 import statistics
@@ -34,6 +35,11 @@ class Figure:
         return statistics.median(self.values[make]) if self.values[make] else float("nan")
 
     @property
+    def both(self) -> bool:
+        """Whether both makes were measured."""
+        return bool(self.values["pykraft"] and self.values["kafka"])
+
+    @property
     def ratio(self) -> float:
         """pykraft / Kafka, of the medians; NaN unless both were measured."""
         kafka = self.median("kafka")
@@ -46,12 +52,11 @@ class Figure:
 
     def to_json(self) -> dict[str, Any]:
         """For --json; no NaN in it."""
-        both = bool(self.values["pykraft"] and self.values["kafka"])
         return {
             "name": self.name,
             "unit": self.unit,
             **{make: {"median": self.median(make), "runs": values} for make, values in self.values.items() if values},
-            "ratio": self.ratio if both else None,
+            "ratio": self.ratio if self.both else None,
             "ratio_max": self.ratio_max,
             "good": self.good,
         }
@@ -105,8 +110,10 @@ def report(title: str, figures: list[Figure], *, as_json: bool, notes: dict[str,
     print(f"  {'':<44}{'pykraft':>12}{'Kafka':>12}  pykraft / Kafka")
     for figure in figures:
         line = f"  {figure.name + ', ' + figure.unit:<44}{_number(figure.median('pykraft'))}"
-        line += f"{_number(figure.median('kafka'))}  {figure.ratio:.3f}"
-        if figure.ratio_max is not None:
+        line += _number(figure.median("kafka"))
+        if figure.both:
+            line += f"  {figure.ratio:.3f}"
+        if figure.both and figure.ratio_max is not None:
             line += f"  (goal ≤ {figure.ratio_max:.3f}: {'met' if figure.good else 'MISSED'})"
         print(line)
     for name, value in (notes or {}).items():
@@ -115,5 +122,7 @@ def report(title: str, figures: list[Figure], *, as_json: bool, notes: dict[str,
 
 
 def _number(value: float) -> str:
+    if math.isnan(value):
+        return f"{'-':>12}"
     digits = 3 if value < 10 else 1 if value < 1000 else 0
     return f"{value:12.{digits}f}"
