@@ -1,1 +1,5 @@
-"""pykraft in a test: a synchronous handle, a pytest plugin, a fake ZooKeeper."""
+"""For tests: a controller in a thread, a pytest fixture, and stand-ins for ZooKeeper and brokers."""
+
+from pykraft.testing.handle import Controller, controller, serve_controller
+
+__all__ = ["Controller", "controller", "serve_controller"]

@@ -7,7 +7,7 @@ Left out: authorization.
 
 from __future__ import annotations
 
-from pykraft.controller.configs import describe_configs
+from pykraft.controller.config_description import describe_configs
 from pykraft.protocol.api import ApiKey
 from pykraft.protocol.messages.describe_configs_request import DescribeConfigsRequestData
 from pykraft.protocol.messages.describe_configs_response import DescribeConfigsResponseData, DescribeConfigsResult
