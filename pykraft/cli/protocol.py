@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO, Final, NoReturn
 
-from pykraft.protocol import _codecs, api, frame, jsonconv
+from pykraft.protocol import api, frame, jsonconv
 from pykraft.protocol.errors import ProtocolError
 
 # Room for the hex of a frame of Kafka's own limit, socket.request.max.bytes = 100 MiB.
@@ -120,7 +120,7 @@ def _decode(question: Object, records: bool) -> Object:
     cls = api.message_class(_text(question, "name"))
     version = _number(question, "version")
     raw = _bytes(question)
-    message, position = _codecs.decode_prefix(cls, raw, version)
+    message, position = cls.decode_prefix(raw, version)
     return {"json": jsonconv.to_json(message, version, records=records), "rest": len(raw) - position}
 
 

@@ -38,6 +38,11 @@ class Message(Struct):
         """Read a whole message; DecodeError also for bytes left over, UnsupportedVersionError for the version."""
         return _codecs.decode(cls, data, version)
 
+    @classmethod
+    def decode_prefix(cls, data: bytes, version: int, start: int = 0) -> tuple[Self, int]:
+        """Read a message at `start` that more may follow, and the position after it; errors as of `decode`."""
+        return _codecs.decode_prefix(cls, data, version, start)
+
     def encode(self, version: int) -> bytes:
         """Write the message; EncodeError when the value does not fit, UnsupportedVersionError for the version."""
         return _codecs.encode(self, version)

@@ -25,7 +25,7 @@ def decode_request_header(frame: bytes) -> tuple[RequestHeaderData, int, int]:
         raise DecodeError("requestApiKey", 0, f"needs {_KEY_AND_VERSION.size} bytes, {len(frame)} are left")
     key, version = _KEY_AND_VERSION.unpack_from(frame)
     header_version = request_header_version(key, version)
-    header, p = _codecs.decode_prefix(RequestHeaderData, frame, header_version)
+    header, p = RequestHeaderData.decode_prefix(frame, header_version)
     return header, header_version, p
 
 
@@ -47,7 +47,7 @@ def decode_response(frame: bytes, api_key: int, api_version: int) -> tuple[Respo
     """A response to a request of that API and version: header, header version, body. DecodeError (offsets count
     from the frame's start) or UnsupportedVersionError."""
     header_version = response_header_version(api_key, api_version)
-    header, p = _codecs.decode_prefix(ResponseHeaderData, frame, header_version)
+    header, p = ResponseHeaderData.decode_prefix(frame, header_version)
     return header, header_version, _codecs.decode(response_class(api_key), frame, api_version, p)
 
 

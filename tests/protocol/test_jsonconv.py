@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import random
 from typing import Any
 
 import pytest
@@ -18,6 +20,8 @@ from pykraft.protocol.messages.sasl_authenticate_request import SaslAuthenticate
 from pykraft.protocol.records.client_quota_record import ClientQuotaRecord, EntityData
 from pykraft.protocol.records.partition_change_record import PartitionChangeRecord
 from pykraft.protocol.records.topic_record import TopicRecord
+
+from .values import every_class, message_value
 
 QUOTA: dict[str, Any] = {
     "entity": [{"entityType": "user", "entityName": None}], "key": "k", "value": 0.5, "remove": False,
@@ -122,3 +126,32 @@ def test_integers_must_fit(number: object) -> None:
     obj = {"requestApiKey": number, "requestApiVersion": 2, "correlationId": 3}
     with pytest.raises(JsonError, match="requestApiKey: expected int16"):
         jsonconv.from_json(RequestHeaderData, obj, 0)
+
+
+def spots(obj: Any) -> list[tuple[Any, Any]]:
+    """Every place in a JSON value: its container and key."""
+    inner = obj.items() if isinstance(obj, dict) else enumerate(obj) if isinstance(obj, list) else ()
+    found: list[tuple[Any, Any]] = []
+    for key, value in inner:
+        found += [(obj, key), *spots(value)]
+    return found
+
+
+@pytest.mark.parametrize("cls", every_class(), ids=lambda cls: cls.__name__)
+def test_any_json_is_a_message_or_a_typed_error(cls: type[Message]) -> None:
+    rng = random.Random(cls.__name__)
+    junk: tuple[Any, ...] = (None, True, -1, 2**70, 1.5, "", "x" * 40000, "\ud800", [], [[]], {}, {"a": 1}, math.nan)
+    for version in (cls.MIN_VERSION, cls.MAX_VERSION):
+        for _ in range(8):
+            told = jsonconv.to_json(message_value(cls, version, rng), version)
+            places = spots(told)
+            if places:
+                container, key = rng.choice(places)
+                container[key] = rng.choice(junk)
+            try:
+                value = jsonconv.from_json(cls, told, version)
+            except JsonError:
+                continue
+            with contextlib.suppress(EncodeError):  # a text that is too long or no Unicode
+                again = jsonconv.from_json(cls, jsonconv.to_json(value, version, records=True), version)
+                assert again.encode(version) == value.encode(version)
