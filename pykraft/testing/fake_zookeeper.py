@@ -101,7 +101,7 @@ class FakeZooKeeper:
     faults: list[Fault] = field(default_factory=list)
     tree: Tree = field(init=False)
     running: bool = field(default=True, init=False)
-    _sessions: "dict[int, FakeZooKeeperPort]" = field(default_factory=dict, init=False)
+    _ports: "list[FakeZooKeeperPort]" = field(default_factory=list, init=False)
     _last_session_id: int = field(default=0x1000, init=False)
 
     def __post_init__(self) -> None:
@@ -117,6 +117,7 @@ class FakeZooKeeper:
     ) -> "FakeZooKeeperPort":
         """Open a session. `identities` are the (scheme, id) pairs the connection authenticated as."""
         port = FakeZooKeeperPort(self, set_acl, frozenset(identities), request_bytes_max, in_flight_max)
+        self._ports.append(port)
         if self.running:
             self._open_session(port)
         return port
@@ -134,21 +135,23 @@ class FakeZooKeeper:
     def stop(self) -> None:
         """Take the server down: every connection is lost, sessions stay."""
         self.running = False
-        for port in self._sessions.values():
+        for port in self._ports:
             port.session.update(SessionState.SUSPENDED)
 
     def start(self, *, expire_sessions: bool = False) -> None:
         """Bring it up again; the ports reconnect, with new sessions if the old ones expired meanwhile."""
         self.running = True
-        for port in list(self._sessions.values()):
+        for port in self._ports:
             if expire_sessions:
                 self.expire(port)
+            elif not port.session_id:
+                self._open_session(port)
             else:
                 port.session.update(SessionState.CONNECTED)
 
     def expire(self, port: "FakeZooKeeperPort") -> None:
         """End the port's session; the port opens a new one."""
-        self.end_session(port)
+        self.tree.delete_ephemerals(port.session_id)
         port.session.update(SessionState.EXPIRED)
         if self.running:
             self._open_session(port)
@@ -158,15 +161,15 @@ class FakeZooKeeper:
         port.session.update(SessionState.SUSPENDED)
         port.session.update(SessionState.CONNECTED)
 
-    def end_session(self, port: "FakeZooKeeperPort") -> None:
-        """Forget the session and delete its ephemeral znodes."""
-        self._sessions.pop(port.session_id, None)
+    def close(self, port: "FakeZooKeeperPort") -> None:
+        """End the port's session for good."""
+        self._ports.remove(port)
         self.tree.delete_ephemerals(port.session_id)
+        port.session.update(SessionState.CLOSED)
 
     def _open_session(self, port: "FakeZooKeeperPort") -> None:
         self._last_session_id += 1
         port.session_id = self._last_session_id
-        self._sessions[port.session_id] = port
         port.session.update(SessionState.CONNECTED)
 
     def take_faults(self, on: On, touched: Sequence[str]) -> list[Fault]:
@@ -195,8 +198,7 @@ class FakeZooKeeperPort:
 
     def close(self) -> None:
         """End the session."""
-        self._server.end_session(self)
-        self.session.update(SessionState.CLOSED)
+        self._server.close(self)
 
     async def read_many(self, requests: Sequence[ReadRequest]) -> list[ReadResult]:
         def read(refused: tuple[str, ...]) -> list[ReadResult]:
