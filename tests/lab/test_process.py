@@ -128,9 +128,7 @@ def test_killing_the_parent_ends_its_processes(tmp_path: Path) -> None:
         "print(process.pid, flush=True)\n"
         "signal.pause()\n"
     )
-    parent = subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=os.getcwd()
-    )
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=os.getcwd())
     assert parent.stdout is not None
     with parent.stdout:
         child = int(parent.stdout.readline())
