@@ -222,6 +222,8 @@ def _problem(creation: AclCreation) -> str | None:
         return f"Invalid operation {creation.operation}"
     if not ANY < creation.permission_type <= _PERMISSION_MAX:
         return f"Invalid permissionType {creation.permission_type}"
+    if ":" not in creation.principal:
+        return f"Could not parse principal from {creation.principal!r}: give it as Type:name"
     return None
 
 

@@ -409,7 +409,7 @@ _MECHANISM_CONFIGS: Final = (
     "connections.max.reauth.ms",
 )
 _LISTENER_PREFIX: Final = re.compile(r"listener\.name\.[^.]*\.(.*)")
-_SYNONYMS: Final = {
+SYNONYMS: Final[Mapping[str, tuple[str, ...]]] = {
     name: names
     for names in (
         ("log.roll.ms", "log.roll.hours"),
@@ -418,13 +418,14 @@ _SYNONYMS: Final = {
     )
     for name in names
 } | {"log.flush.interval.ms": ("log.flush.interval.ms", "log.flush.scheduler.interval.ms")}
+"""Configs that say the same thing under several names, the one that wins first."""
 
 
 def broker_config_synonyms(name: str) -> tuple[str, ...]:
     """The names under which a broker config can be given, the one that wins first."""
     prefixed = _LISTENER_PREFIX.fullmatch(name)
     if prefixed is None:
-        return _SYNONYMS.get(name, (name,))
+        return SYNONYMS.get(name, (name,))
     base = prefixed[1]
     return name, next((mechanism for mechanism in _MECHANISM_CONFIGS if base.endswith(mechanism)), base)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from types import MappingProxyType
 from typing import Any
 
 from pykraft.image.metadata_version import (
@@ -42,7 +43,11 @@ def _names(text: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class ControllerConfig:
-    """What a controller is told. Each field carries its Kafka key in `metadata["key"]`; times are in ms."""
+    """What a controller is told. Each field carries its Kafka key in `metadata["key"]`; times are in ms.
+
+    `properties` is all that was read, by Kafka's key, with what a controller does not know: topics take their
+    defaults from it, and DescribeConfigs shows it.
+    """
 
     node_id: int = _key("node.id", 1, int)
     metadata_version: MetadataVersion = _key(
@@ -79,6 +84,9 @@ class ControllerConfig:
     metadata_log_segment_bytes: int = _key("metadata.log.segment.bytes", 1_073_741_824, int)
     metadata_log_segment_ms: int = _key("metadata.log.segment.ms", 604_800_000, int)
     password_encoder_secret: str = _key("password.encoder.secret", "", _text)
+    properties: Mapping[str, str] = field(
+        default_factory=lambda: MappingProxyType({}), compare=False, repr=False, metadata={"key": None}
+    )
 
     @classmethod
     def from_properties(cls, properties: Mapping[str, str]) -> ControllerConfig:
@@ -88,18 +96,19 @@ class ControllerConfig:
         """
         values: dict[str, Any] = {}
         for item in fields(cls):
-            text = properties.get(item.metadata["key"])
+            key = item.metadata["key"]
+            text = None if key is None else properties.get(key)
             if text is None:
                 continue
             try:
                 values[item.name] = item.metadata["parse"](text)
             except UnknownMetadataVersionError as error:
-                raise ConfigError(f"{item.metadata['key']}={text}: {error}") from error
+                raise ConfigError(f"{key}={text}: {error}") from error
             except ValueError as error:
                 raise ConfigError(
-                    f"{item.metadata['key']}={text}: give a value of the kind of the default, {item.default}"
+                    f"{key}={text}: give a value of the kind of the default, {item.default}"
                 ) from error
-        config = cls(**values)
+        config = cls(**values, properties=MappingProxyType(dict(properties)))
         if config.zookeeper_metadata_migration_enable and not config.zookeeper_connect:
             raise ConfigError(
                 "zookeeper.metadata.migration.enable=true needs zookeeper.connect: give the ZooKeeper of the cluster"

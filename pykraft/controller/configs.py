@@ -60,8 +60,9 @@ class _Answer(NamedTuple):
 
 
 _ResourceT = TypeVar("_ResourceT", bound=_Resource)
-_KNOWN_TYPES: Final = frozenset(ResourceType)
 _ALTERABLE_TYPES: Final = frozenset({ResourceType.TOPIC, ResourceType.BROKER, ResourceType.CLIENT_METRICS})
+_KNOWN_TYPES: Final = _ALTERABLE_TYPES | {ResourceType.BROKER_LOGGER}
+"""Those of Kafka 3.9: GROUP came with 4.0."""
 
 
 def incremental_alter_configs(

@@ -8,18 +8,14 @@ checked against and what DescribeConfigs answers).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
 from enum import IntEnum
-from functools import lru_cache
-from types import MappingProxyType
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-from pykraft.controller.broker_config_definitions import BROKER_CONFIGS, applicable_dynamic_configs
+from pykraft.controller.broker_config_definitions import BROKER_CONFIGS, SYNONYMS, applicable_dynamic_configs
 from pykraft.controller.config import ControllerConfig
 from pykraft.controller.config_values import ConfigValueError, parse_integer, parse_value
 from pykraft.controller.topic_config_definitions import TOPIC_CONFIGS, Synonym, TopicConfigDefinition
 from pykraft.image.metadata_image import MetadataImage
-from pykraft.image.metadata_version import MetadataVersion
 from pykraft.image.model import ConfigResource, ResourceType
 from pykraft.protocol.messages.create_topics_response import CreatableTopicConfigs
 
@@ -45,23 +41,10 @@ CLUSTER_DEFAULT: Final = ConfigResource(ResourceType.BROKER, "")
 """The resource whose configs apply to every node."""
 
 
-@lru_cache(maxsize=16)
 def static_configs(config: ControllerConfig) -> Mapping[str, str]:
-    """What was given at start, by Kafka's key, as far as ControllerConfig keeps it: what differs from the defaults."""
-    given: dict[str, str] = {}
-    for item in fields(config):
-        value = getattr(config, item.name)
-        if value != item.default or item.name == "node_id":
-            given[item.metadata["key"]] = _text(value)
-    return MappingProxyType(given)
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, MetadataVersion):
-        return value.text
-    return ",".join(value) if isinstance(value, tuple) else str(value)
+    """What was given at start, by Kafka's key; node.id and broker.id stand for each other."""
+    node_id = str(config.node_id)
+    return {"broker.id": node_id, "node.id": node_id, **config.properties}
 
 
 def node_configs(image: MetadataImage, config: ControllerConfig) -> Mapping[str, str]:
@@ -130,7 +113,14 @@ class BrokerConfigs(NamedTuple):
     static: Mapping[str, str]
 
     def merged(self) -> dict[str, str]:
-        return {**self.static, **self.cluster, **self.node}
+        """What applies; a dynamic config also puts aside other names of the same thing, such as log.retention.hours."""
+        merged = dict(self.static)
+        for layer in (self.cluster, self.node):
+            for name, value in layer.items():
+                for synonym in SYNONYMS.get(name, ()):
+                    merged.pop(synonym, None)
+                merged[name] = value
+        return merged
 
 
 def broker_configs(image: MetadataImage, config: ControllerConfig) -> BrokerConfigs:
