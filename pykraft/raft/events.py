@@ -77,7 +77,7 @@ class ResignRequested(msgspec.Struct, frozen=True):
 
 
 class ShutdownBegun(msgspec.Struct, frozen=True):
-    """The node is about to stop: it takes no more work, and after `ResignRequested` never leads again."""
+    """The node is about to stop: nobody waits any longer, and after `ResignRequested` it never leads again."""
 
 
 Event: TypeAlias = Started | Tick | LogFlushed | RequestReceived | RequestDropped | ResignRequested | ShutdownBegun

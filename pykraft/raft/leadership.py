@@ -24,13 +24,17 @@ class ReplicaKey(NamedTuple):
 
 
 class ReplicaProgress(msgspec.Struct):
-    """How far one replica is; offsets and times in ms since 1970, -1 for unknown."""
+    """How far one replica is; offsets and times in ms since 1970, -1 for unknown.
+
+    `told_high_watermark` is what its last answer said, None before the first.
+    """
 
     key: ReplicaKey
     end_offset: int = -1
     last_fetch_ms: int = -1
     last_caught_up_ms: int = -1
     leader_end_at_last_fetch: int = -1
+    told_high_watermark: int | None = None
 
     def fetched(self, offset: int, leader_end_offset: int, now_ms: int) -> None:
         """It asked for `offset`, so it holds everything before.
@@ -92,6 +96,10 @@ class Leadership:
         self._observers[key] = observer
         observer.fetched(offset, leader_end_offset, now_ms)
         return False
+
+    def replica(self, key: ReplicaKey) -> ReplicaProgress | None:
+        """What is known of a replica that has fetched; None for one without a name."""
+        return self._voter(key) or self._observers.get(key)
 
     def _voter(self, key: ReplicaKey) -> ReplicaProgress | None:
         """The voter that `key` names; a voter without a directory id goes by its node id alone."""

@@ -137,7 +137,7 @@ class QuorumNode:
     def deadline_ms(self) -> int | None:
         """When a `Tick` is due at the latest; None for never."""
         due = [parked.deadline_ms for parked in self._parked.values()]
-        if self._role_deadline_ms is not None:
+        if self._role_deadline_ms is not None and not self._shutting_down:
             due.append(self._role_deadline_ms)
         return min(due, default=None)
 
@@ -161,6 +161,7 @@ class QuorumNode:
                     self._become_resigned()
             case ShutdownBegun():
                 self._shutting_down = True
+                self._refuse_parked(ErrorCode.BROKER_NOT_AVAILABLE)
         return _persist_once(self._effects)
 
     # Roles
@@ -236,9 +237,12 @@ class QuorumNode:
     def _leave_leadership(self) -> None:
         """Forgets what only a leader knows; whoever waits for its records has to look for the next leader."""
         self._leadership = None
+        self._refuse_parked(ErrorCode.NOT_LEADER_OR_FOLLOWER)
+
+    def _refuse_parked(self, error: ErrorCode) -> None:
         parked, self._parked = self._parked, {}
         for waiting in parked.values():
-            self._refuse_fetch(waiting.event, ErrorCode.NOT_LEADER_OR_FOLLOWER)
+            self._refuse_fetch(waiting.event, error)
 
     def _quorum_state(self) -> QuorumStateData:
         return QuorumStateData(
@@ -268,15 +272,21 @@ class QuorumNode:
         leadership = self._leadership
         if leadership is None:
             return
-        was_unknown = leadership.high_watermark is None
+        before = leadership.high_watermark
         if leadership.flushed(end_offset):
-            self._effects.append(HighWatermarkAdvanced(end_offset))
-            if was_unknown:
-                self._effects.append(LeaderChanged(self.leader_id, self.epoch))
+            self._announce_high_watermark(before)
+        self._wake_parked(leadership)
+
+    def _announce_high_watermark(self, before: int | None) -> None:
+        self._effects.append(HighWatermarkAdvanced(self.high_watermark or 0))
+        if before is None:
+            self._effects.append(LeaderChanged(self.leader_id, self.epoch))
+
+    def _wake_parked(self, leadership: Leadership) -> None:
+        """Answers those for whom there are records or another high watermark."""
         for token, parked in list(self._parked.items()):
-            # An observer waits for the high watermark as much as for records: Kafka lets it wait out its time.
-            has_news = leadership.high_watermark != parked.high_watermark
-            if has_news or parked.request.topics[0].partitions[0].fetch_offset < end_offset:
+            offset = parked.request.topics[0].partitions[0].fetch_offset
+            if parked.high_watermark != leadership.high_watermark or offset < self._log.end_offset:
                 del self._parked[token]
                 self._complete_fetch(parked.event, parked.request, max_wait_ms=0)
 
@@ -350,13 +360,22 @@ class QuorumNode:
             self._refuse_fetch(event, ErrorCode.UNKNOWN_SERVER_ERROR)
             return
         key = ReplicaKey(replica_id, partition.replica_directory_id)
+        before = leadership.high_watermark
         if leadership.fetched(key, offset, end_offset, self._now_ms):
-            self._effects.append(HighWatermarkAdvanced(leadership.high_watermark or 0))
-        if offset < end_offset:
-            self._effects.append(ReplyFetch(event.token, self._fetch_answer(event), offset, FETCH_BYTES_MAX))
-        elif max_wait_ms > 0 and len(self._parked) < PARKED_FETCHES_MAX:
+            self._announce_high_watermark(before)
+            self._wake_parked(leadership)
+        # Records go out before they are committed. A replica that was told an older high watermark is told the new
+        # one now, where Kafka lets it sit out its wait; so is one that waits when the high watermark moves.
+        replica = leadership.replica(key)
+        is_told = replica is None or replica.told_high_watermark == leadership.high_watermark
+        if offset == end_offset and is_told and max_wait_ms > 0 and len(self._parked) < PARKED_FETCHES_MAX:
             deadline_ms = self._now_ms + max_wait_ms
             self._parked[event.token] = _Parked(event, request, deadline_ms, leadership.high_watermark)
+            return
+        if replica is not None:
+            replica.told_high_watermark = leadership.high_watermark
+        if offset < end_offset:
+            self._effects.append(ReplyFetch(event.token, self._fetch_answer(event), offset, FETCH_BYTES_MAX))
         else:
             self._effects.append(Reply(event.token, self._fetch_answer(event)))
 
