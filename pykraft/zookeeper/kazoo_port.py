@@ -7,6 +7,7 @@ to trio; none of kazoo's retries and none of its opinions about a transaction ar
 
 import logging
 import threading
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -47,11 +48,21 @@ log = logging.getLogger(__name__)
 READS_PER_REQUEST_MAX: Final = 1000
 """Reads in one multiRead."""
 
+SINGLE_READS_PER_BATCH_MAX: Final = 100
+"""Reads sent together where there is no multiRead."""
+
+SINGLE_READ_BATCHES_MAX: Final = 2
+"""Such batches in flight. kazoo is woken by a byte for each request through a socket that holds a few hundred
+before its sender blocks."""
+
 REQUEST_OVERHEAD_BYTES: Final = 64
 """Room for the header of a request and the end of its list."""
 
 RECONNECT_BACKOFF_MAX_S: Final = 1.0
 """Longest pause between two attempts to reach a ZooKeeper that is away."""
+
+CONNECT_ATTEMPTS_MIN: Final = 3
+"""Attempts to connect that fit into one session timeout when servers do not answer."""
 
 RESTART_INTERVAL_S: Final = 1.0
 """Pause before a client whose credentials were refused, or that died, is replaced. Kafka waits as long."""
@@ -123,6 +134,10 @@ class _Request(Generic[_T]):
         self._deliver = deliver
         self.connection = connection
 
+    def parts(self) -> "Sequence[_Request[Any]]":
+        """What goes into kazoo's queue."""
+        return (self,)
+
     def __repr__(self) -> str:
         return f"request type {self.type} of {len(self._body)} bytes"
 
@@ -146,6 +161,41 @@ class _Request(Generic[_T]):
         if self.error is not None:
             raise self.error
         return self.value  # type: ignore[return-value]  # a settled request has a value or an error
+
+
+class _ReadBatch(_Request[list[_T | ReadError]]):
+    """Several single reads that are sent together and answered to trio together.
+
+    Waking trio's thread for each of them costs more than the reads.
+    """
+
+    __slots__ = ("_reads", "_results")
+
+    def __init__(self, reads: Sequence[_Request[_T]]) -> None:
+        super().__init__(reads[0].type, b"", lambda _body, _offset: [])
+        self._reads = reads
+        self._results: dict[_Request[Any], _T | ReadError] = {}
+
+    def sent_by(self, deliver: "Callable[[_Request[Any], Any, Exception | None], None]", connection: int) -> None:
+        super().sent_by(deliver, connection)
+        for read in self._reads:
+            read.sent_by(self._collect, connection)
+
+    def parts(self) -> Sequence[_Request[Any]]:
+        return self._reads
+
+    def _collect(self, read: _Request[Any], value: Any, error: Exception | None) -> None:
+        if read in self._results:
+            return
+        if error is not None:
+            translated = _translated(error, read)
+            if not isinstance(translated, RequestFailedError):
+                self.set_exception(translated)
+                return
+            value = ReadError(translated.code)
+        self._results[read] = value
+        if len(self._results) == len(self._reads):
+            self.set([self._results[read] for read in self._reads])
 
 
 class KazooPort:
@@ -211,7 +261,7 @@ class KazooPort:
 
     async def read_many(self, requests: Sequence[ReadRequest]) -> list[ReadResult]:
         if not self._multi_read or len(requests) == 1:
-            return await self._read_singly(requests)
+            return await self._read_in_batches([_single_read(read, self._chroot) for read in requests])
         sent: list[_Request[list[ReadResult]]] = []
         for count, body in self._multi_read_bodies(requests):
             decode = partial(jute.decode_multi_read, count=count)
@@ -228,11 +278,8 @@ class KazooPort:
         return results
 
     async def read_acls(self, paths: Sequence[str]) -> list[ZkAcls | ReadError]:
-        sent: list[_Request[Any]] = []
-        for path in paths:
-            body = jute.encode_get_acl(path, self._chroot)
-            sent.append(await self._send(_Request(jute.GET_ACL, body, jute.decode_acls)))
-        return [await _value_or_read_error(request) for request in sent]
+        reads = [_Request(jute.GET_ACL, jute.encode_get_acl(path, self._chroot), jute.decode_acls) for path in paths]
+        return await self._read_in_batches(reads)
 
     async def multi(self, ops: Sequence[Op]) -> list[OpResult]:
         return await (await self._send(self._multi_request(ops))).answer()
@@ -280,16 +327,19 @@ class KazooPort:
                     half = len(chunk) // 2
                     chunks += (chunk[half:], chunk[:half])
 
-    async def _read_singly(self, requests: Sequence[ReadRequest]) -> list[ReadResult]:
-        """Reads one by one, pipelined: for a ZooKeeper before 3.6."""
-        sent: list[_Request[Any]] = []
-        for read in requests:
-            body = jute.encode_read(read.path, self._chroot)
-            if isinstance(read, GetData):
-                sent.append(await self._send(_Request(jute.GET_DATA, body, jute.decode_data)))
-            else:
-                sent.append(await self._send(_Request(jute.GET_CHILDREN, body, jute.decode_children)))
-        return [await _value_or_read_error(request) for request in sent]
+    async def _read_in_batches(self, reads: Sequence[_Request[_T]]) -> list[_T | ReadError]:
+        """Single reads, pipelined."""
+        results: list[_T | ReadError] = []
+        sent: deque[_ReadBatch[_T]] = deque()
+        for begin in range(0, len(reads), SINGLE_READS_PER_BATCH_MAX):
+            if len(sent) == SINGLE_READ_BATCHES_MAX:
+                results += await sent.popleft().answer()
+            batch = _ReadBatch(reads[begin : begin + SINGLE_READS_PER_BATCH_MAX])
+            await self._send(batch)
+            sent.append(batch)
+        while sent:
+            results += await sent.popleft().answer()
+        return results
 
     async def _probe_multi_read(self, connections: int) -> None:
         """Learn whether the server knows multiRead; one that does not answers so and hangs up."""
@@ -316,7 +366,8 @@ class KazooPort:
             if sendable:
                 request.sent_by(self._delivered, self._connection)
                 self._outstanding.add(request)
-                self._client._call(request, request)
+                for part in request.parts():
+                    self._client._call(part, part)
         if not sendable:
             self._in_flight.release()
             if connection is None:
@@ -380,6 +431,13 @@ class KazooPort:
                 await trio.to_thread.run_sync(_stop, client, abandon_on_cancel=True)
 
 
+def _single_read(read: ReadRequest, chroot: jute.Chroot) -> _Request[Any]:
+    body = jute.encode_read(read.path, chroot)
+    if isinstance(read, GetData):
+        return _Request(jute.GET_DATA, body, jute.decode_data)
+    return _Request(jute.GET_CHILDREN, body, jute.decode_children)
+
+
 def _split_connect(connect: str) -> tuple[str, str]:
     """Hosts and chroot ("" for none) of a `zookeeper.connect`. Raises ValueError."""
     hosts, slash, chroot = connect.partition("/")
@@ -393,9 +451,13 @@ def _new_client(hosts: str, config: ZooKeeperConfig) -> Any:
     """A kazoo client, not yet started. kazoo is imported here: it takes a while and not everyone needs it."""
     from kazoo.client import KazooClient
 
+    # kazoo waits the session timeout divided by the number of hosts for the answer to a connection attempt.
+    # A server that is just starting may swallow one; with a single host nothing else would be tried by then.
+    servers = hosts.split(",")
+    servers *= -(-CONNECT_ATTEMPTS_MIN // len(servers))
     retry = {"max_tries": -1, "delay": 0.1, "backoff": 2, "max_delay": RECONNECT_BACKOFF_MAX_S}
     return KazooClient(
-        hosts,
+        ",".join(servers),
         timeout=config.session_timeout_ms / 1000,
         auth_data=set(config.credentials),
         connection_retry=retry,
@@ -438,11 +500,3 @@ def _translated(error: Exception, request: _Request[Any]) -> ZooKeeperError:
             return AuthError("ZooKeeper refused our credentials: check them")
         case known:
             return RequestFailedError(known, repr(request))
-
-
-async def _value_or_read_error(request: _Request[_T]) -> _T | ReadError:
-    """Answer of a single read, whose failure is a value like that of one in a multiRead."""
-    try:
-        return await request.answer()
-    except RequestFailedError as error:
-        return ReadError(error.code)
