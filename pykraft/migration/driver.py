@@ -115,9 +115,15 @@ class MigrationDriver:
             self._poll(image)
         return self._effects
 
+    @property
+    def is_writing(self) -> bool:
+        """Whether in DUAL_WRITE something committed is not in ZooKeeper yet."""
+        pending = self._pending is not None and not self._pending.is_empty
+        return self.state is S.DUAL_WRITE and (self._job is not None or pending or self._reconcile_needed)
+
     def lag(self, image: MetadataImage) -> int:
         """ZkWriteBehindLag: records committed but not in ZooKeeper; 0 unless this node writes it."""
-        if self.state is not S.DUAL_WRITE or not (self._job or self._pending or self._reconcile_needed):
+        if not self.is_writing:
             return 0
         return max(0, image.offset - self.leadership.kraft_metadata_offset)
 

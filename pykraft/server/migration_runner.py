@@ -55,6 +55,7 @@ from pykraft.migration.effects import (
 )
 from pykraft.migration.operations import UnrepairableError, count_by_type
 from pykraft.migration.zk_contents import PasswordEncoder, PlainPasswords
+from pykraft.protocol.errors import ErrorCode
 from pykraft.server.events import Emit
 from pykraft.server.migration_copy import MetadataWriter, copy_metadata, reconcile
 from pykraft.server.migration_reader import broker_addresses, read_assignments, topic_names
@@ -160,6 +161,8 @@ class MigrationRunner:
         try:
             await task()
         except ApiError as error:
+            if error.code is not ErrorCode.NOT_CONTROLLER:
+                raise
             log.info("The migration ends, the writer has stopped: %s", error)
             scope.cancel()
 
@@ -170,7 +173,10 @@ class MigrationRunner:
 
     def _step(self, event: Event, image: MetadataImage) -> None:
         for effect in self.driver.step(event, image, int(trio.current_time() * 1000)):
-            self._do(effect, image)
+            try:
+                self._do(effect, image)
+            except Exception:  # What goes wrong with one effect, such as telling brokers, must not stop the others.
+                log.exception("%s of the migration failed in %s", type(effect).__name__, self.driver.state.name)
         metrics = self.metrics
         if image.offset >= 0:
             metrics.zk_migration_state = image.zk_migration_state

@@ -1,0 +1,550 @@
+"""The driver alone: what happens to it, and what it wants done."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any, TypeVar
+
+import pytest
+
+from pykraft.image.delta import MetadataDelta
+from pykraft.image.metadata_image import MetadataImage
+from pykraft.image.model import ZkMigrationState
+from pykraft.migration.driver import PENDING_KEYS_MAX, MigrationDriver
+from pykraft.migration.effects import (
+    AssignedBrokersRead,
+    BrokerIdsRead,
+    CancelJob,
+    Claim,
+    Claimed,
+    ClaimRefused,
+    Copied,
+    CopyMetadata,
+    Effect,
+    Event,
+    JobFailed,
+    LeaderChanged,
+    MetadataChanged,
+    MigrationStateRead,
+    Poll,
+    ReadAssignedBrokers,
+    ReadBrokerIds,
+    ReadMigrationState,
+    Reconcile,
+    ReportWaiting,
+    ReportWrites,
+    SendDeltaRpcs,
+    SendFullRpcs,
+    SetTimer,
+    StateChanged,
+    StopRpcs,
+    WriteZk,
+    Written,
+    ZkFailure,
+)
+from pykraft.migration.states import EMPTY, ZkMigrationLeadershipState
+from pykraft.migration.states import MigrationDriverState as S
+from pykraft.protocol.records.config_record import ConfigRecord
+from pykraft.protocol.records.feature_level_record import FeatureLevelRecord
+from pykraft.protocol.records.partition_change_record import PartitionChangeRecord
+from pykraft.protocol.records.partition_record import PartitionRecord
+from pykraft.protocol.records.register_broker_record import RegisterBrokerRecord
+from pykraft.protocol.records.register_controller_record import RegisterControllerRecord
+from pykraft.protocol.records.remove_topic_record import RemoveTopicRecord
+from pykraft.protocol.records.topic_record import TopicRecord
+from pykraft.protocol.records.zk_migration_state_record import ZkMigrationStateRecord
+
+NODE, EPOCH = 3000, 5
+E = TypeVar("E", bound=Effect)
+READ = EMPTY.with_migration_version(3)
+
+
+class Bench:
+    """A driver, an image, and a clock that stands still until it is told to go on."""
+
+    def __init__(self, *, voters: tuple[int, ...] = (NODE,), version: int = 21) -> None:
+        self.image = MetadataImage()
+        self.driver = MigrationDriver(NODE, voters, Random(7))
+        self.now_ms = 1_000
+        self.effects: list[Effect] = []
+        self.write: Reconcile | WriteZk | None = None
+        self.apply(
+            FeatureLevelRecord(name="metadata.version", feature_level=version),
+            ZkMigrationStateRecord(zk_migration_state=ZkMigrationState.PRE_MIGRATION),
+            *(RegisterControllerRecord(controller_id=id_, zk_migration_ready=True) for id_ in voters),
+        )
+
+    def apply(self, *records: Any) -> MetadataDelta:
+        for record in records:
+            self.image.apply(record, self.image.offset + 1, EPOCH)
+        delta = self.image.take_delta()
+        assert delta is not None
+        return delta
+
+    def step(self, event: Event) -> list[Effect]:
+        self.effects = self.driver.step(event, self.image, self.now_ms)
+        self.write = next((e for e in self.effects if isinstance(e, Reconcile | WriteZk)), self.write)
+        return self.effects
+
+    def change(self, *records: Any) -> list[Effect]:
+        """Commit records and tell the driver."""
+        return self.step(MetadataChanged(self.apply(*records)))
+
+    def one(self, kind: type[E]) -> E:
+        """The only effect of a kind of the last step."""
+        (found,) = (effect for effect in self.effects if isinstance(effect, kind))
+        return found
+
+    def has(self, *kinds: type[Effect]) -> bool:
+        return any(isinstance(effect, kinds) for effect in self.effects)
+
+    def at(self, state: S) -> bool:
+        return self.driver.state is state
+
+    # -- shortcuts, each from the state before it -----------------------------------------------------------------
+
+    def lead(self, read: ZkMigrationLeadershipState = READ) -> None:
+        self.step(Poll())
+        self.step(MigrationStateRead(self.one(ReadMigrationState).job, read))
+        self.step(LeaderChanged(NODE, EPOCH))
+        self.step(MigrationStateRead(self.one(ReadMigrationState).job, read))
+
+    def register(self, *ids: int) -> None:
+        self.change(*(RegisterBrokerRecord(broker_id=id_, is_migrating_zk_broker=True) for id_ in ids))
+
+    def brokers_found(self) -> None:
+        self.lead()
+        job = self.one(ReadBrokerIds).job
+        self.register(0, 1)
+        self.step(BrokerIdsRead(job, {0: "h:1", 1: "h:2"}))
+        self.step(AssignedBrokersRead(self.one(ReadAssignedBrokers).job, {0: "t-0"}, []))
+
+    def claimed(self) -> None:
+        claim = self.one(Claim)
+        self.step(Claimed(claim.job, claim.state.with_zk_controller(6, 8).with_migration_version(4)))
+
+    def dual_write(self) -> None:
+        self.brokers_found()
+        self.claimed()
+        copy = self.one(CopyMetadata)
+        self.change(ZkMigrationStateRecord(zk_migration_state=ZkMigrationState.MIGRATION))
+        self.step(Copied(copy.job, self.image.offset, EPOCH))
+        self.write_done()
+        assert self.at(S.DUAL_WRITE)
+
+    def write_done(self, version: int = 10) -> list[Effect]:
+        """The write that runs has come to its end."""
+        assert self.write is not None
+        return self.step(Written(self.write.job, self.write.state.with_migration_version(version), {}))
+
+
+def topic(id_: int, name: str, partitions: int = 1) -> list[Any]:
+    return [
+        TopicRecord(name=name, topic_id=bytes(15) + bytes([id_])),
+        *(PartitionRecord(topic_id=bytes(15) + bytes([id_]), partition_id=n, replicas=[0, 1], isr=[0, 1], leader=0,
+                          leader_epoch=0, partition_epoch=0) for n in range(partitions)),
+    ]
+
+
+def config(value: str) -> ConfigRecord:
+    return ConfigRecord(resource_type=4, resource_name="0", name="log.cleaner.threads", value=value)
+
+
+# -- the way to dual write ---------------------------------------------------------------------------------------
+
+
+def test_the_whole_way() -> None:
+    bench = Bench()
+    bench.dual_write()
+    assert bench.has(SendFullRpcs)
+    assert bench.one(SendFullRpcs).zk_controller_epoch == 6
+    assert not bench.has(WriteZk)
+
+
+def test_a_leader_event_before_the_start_is_not_lost() -> None:
+    bench = Bench()
+    bench.step(LeaderChanged(NODE, EPOCH))
+    assert bench.at(S.UNINITIALIZED)
+    bench.step(MigrationStateRead(bench.one(ReadMigrationState).job, READ))
+    assert bench.at(S.WAIT_FOR_BROKERS)
+    leadership = bench.driver.leadership
+    assert (leadership.kraft_controller_id, leadership.kraft_controller_epoch) == (NODE, EPOCH)
+
+
+def test_a_follower_stays_inactive() -> None:
+    bench = Bench()
+    bench.step(Poll())
+    bench.step(MigrationStateRead(bench.one(ReadMigrationState).job, READ))
+    bench.step(LeaderChanged(4000, EPOCH))
+    assert bench.effects == []
+    assert bench.at(S.INACTIVE)
+    bench.register(0)
+    assert bench.effects == []
+
+
+def test_nothing_happens_before_the_first_image() -> None:
+    bench = Bench()
+    bench.image = MetadataImage()
+    bench.lead()
+    assert bench.at(S.WAIT_FOR_CONTROLLER_QUORUM)
+    assert "holds nothing yet" in bench.one(ReportWaiting).reason
+
+
+@pytest.mark.parametrize(
+    ("version", "voters", "missing", "expected"),
+    [
+        (21, (NODE, 3001), 3001, "controller 3001 has not registered"),
+        (14, (NODE, 3001), 3001, None),
+        (21, (NODE,), None, None),
+    ],
+    ids=["3.9: all voters", "3.6: no registrations yet", "3.9: this one only"],
+)
+def test_every_voter_must_be_ready(version: int, voters: tuple[int, ...], missing: int, expected: str | None) -> None:
+    bench = Bench(voters=voters, version=version)
+    bench.image.controllers.pop(missing, None)
+    bench.lead()
+    assert bench.at(S.WAIT_FOR_CONTROLLER_QUORUM if expected else S.WAIT_FOR_BROKERS)
+    if expected:
+        assert expected in bench.one(ReportWaiting).reason
+        bench.change(RegisterControllerRecord(controller_id=missing, zk_migration_ready=False))
+        assert f"controller {missing} is not ready to migrate" in bench.one(ReportWaiting).reason
+        bench.change(RegisterControllerRecord(controller_id=missing, zk_migration_ready=True))
+        assert bench.at(S.WAIT_FOR_BROKERS)
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [(ZkMigrationState.NONE, "created in KRaft mode"), (ZkMigrationState.POST_MIGRATION, "is finalized")],
+)
+def test_a_log_that_cannot_migrate_ends_it(state: ZkMigrationState, expected: str) -> None:
+    bench = Bench()
+    bench.apply(ZkMigrationStateRecord(zk_migration_state=state))
+    bench.lead()
+    assert bench.at(S.INACTIVE)
+    assert expected in bench.one(ReportWaiting).reason
+    assert not bench.has(SetTimer)
+    bench.register(0)
+    assert bench.effects == []
+
+
+def test_a_migration_below_3_4_is_refused() -> None:
+    bench = Bench(version=7)
+    bench.lead()
+    assert "must be 3.4-IV0 or later" in bench.one(ReportWaiting).reason
+
+
+def test_brokers_are_waited_for_with_their_names() -> None:
+    bench = Bench()
+    bench.lead()
+    bench.step(BrokerIdsRead(bench.one(ReadBrokerIds).job, {}))
+    assert "/brokers/ids has no children" in bench.one(ReportWaiting).reason
+    bench.step(Poll())
+    bench.step(BrokerIdsRead(bench.one(ReadBrokerIds).job, {0: "h:9092", 1: "h:9093"}))
+    assert "broker 0 (h:9092), 1 (h:9093)" in bench.one(ReportWaiting).reason
+    bench.register(0)
+    bench.step(BrokerIdsRead(bench.one(ReadBrokerIds).job, {0: "h:9092", 1: "h:9093"}))
+    assert "broker 1 (h:9093) not registered" in bench.one(ReportWaiting).reason
+    bench.change(RegisterBrokerRecord(broker_id=1))
+    bench.step(BrokerIdsRead(bench.one(ReadBrokerIds).job, {0: "h:9092", 1: "h:9093"}))
+    assert "broker 1 (h:9093) registered with this controller in KRaft mode" in bench.one(ReportWaiting).reason
+    bench.register(1)
+    bench.step(BrokerIdsRead(bench.one(ReadBrokerIds).job, {0: "h:9092", 1: "h:9093"}))
+    bench.step(AssignedBrokersRead(bench.one(ReadAssignedBrokers).job, {0: "t-0", 7: "orders-3"}, []))
+    assert "broker 7 (orders-3) not registered" in bench.one(ReportWaiting).reason
+    assert bench.at(S.WAIT_FOR_BROKERS)
+
+
+def test_topics_without_id_hold_the_migration_up() -> None:
+    bench = Bench()
+    bench.lead()
+    bench.register(0)
+    bench.step(BrokerIdsRead(bench.driver._job or 0, {0: ""}))
+    bench.step(AssignedBrokersRead(bench.one(ReadAssignedBrokers).job, {0: "old-0"}, ["old"]))
+    assert "topic old has no topic_id" in bench.one(ReportWaiting).reason
+
+
+def test_a_reason_is_given_once_and_polls_get_rarer_up_to_a_minute() -> None:
+    bench = Bench()
+    bench.lead()
+    waits, reasons = [], 0
+    for _ in range(12):
+        bench.step(BrokerIdsRead(bench.one(ReadBrokerIds).job, {}))
+        reasons += bench.has(ReportWaiting)
+        waits.append(bench.one(SetTimer).at_ms - bench.now_ms)
+        bench.now_ms = bench.one(SetTimer).at_ms
+        bench.step(Poll())
+    assert reasons == 1
+    for wait, expected in zip(waits, [100, 200, 400, 800, 1600, 3200, 6400, 12800, 25600, 51200, 60000, 60000],
+                              strict=True):
+        assert abs(wait - expected) <= 0.02 * expected + 1
+
+
+def test_a_broker_that_registers_wakes_the_driver_a_topic_does_not() -> None:
+    bench = Bench()
+    bench.lead()
+    bench.step(BrokerIdsRead(bench.one(ReadBrokerIds).job, {0: "h"}))
+    bench.change(*topic(1, "t"))
+    assert bench.effects == []
+    bench.register(0)
+    assert bench.has(ReadBrokerIds)
+
+
+def test_a_refused_claim_is_tried_again() -> None:
+    bench = Bench()
+    bench.brokers_found()
+    for attempt in range(3):
+        bench.step(ClaimRefused(bench.one(Claim).job, f"because {attempt}"))
+        assert bench.one(ReportWaiting).reason == f"because {attempt}"
+        assert bench.at(S.BECOME_CONTROLLER)
+        bench.step(Poll())
+    for failure in (ZkFailure.AUTH, ZkFailure.CONNECTION):
+        bench.step(JobFailed(bench.one(Claim).job, failure, failure.value))
+        assert bench.at(S.BECOME_CONTROLLER)
+        bench.step(Poll())
+    bench.claimed()
+    assert bench.at(S.ZK_MIGRATION)
+
+
+def test_the_copy_runs_once() -> None:
+    bench = Bench()
+    bench.brokers_found()
+    bench.claimed()
+    job = bench.one(CopyMetadata).job
+    assert bench.step(Poll()) == []
+    bench.register(2)
+    assert not bench.has(CopyMetadata)
+    bench.step(Copied(job, bench.image.offset, EPOCH))
+    assert bench.step(Copied(job, bench.image.offset, EPOCH)) == []
+
+
+def test_a_copy_that_failed_starts_over_and_one_whose_result_was_lost_goes_on() -> None:
+    bench = Bench()
+    bench.brokers_found()
+    bench.claimed()
+    bench.step(JobFailed(bench.one(CopyMetadata).job, ZkFailure.ZNODE, "znode /x"))
+    assert bench.at(S.ZK_MIGRATION)
+    bench.step(Poll())
+    bench.step(JobFailed(bench.one(CopyMetadata).job, ZkFailure.METADATA, "lost"))
+    bench.apply(ZkMigrationStateRecord(zk_migration_state=ZkMigrationState.MIGRATION))
+    bench.step(Poll())
+    assert bench.at(S.SYNC_KRAFT_TO_ZK)
+    assert bench.one(Reconcile).state.kraft_metadata_offset == bench.image.offset
+
+
+def migrated_before(offset: int) -> Bench:
+    """A leader that comes to a log in MIGRATION, with /migration at `offset`."""
+    bench = Bench()
+    bench.apply(ZkMigrationStateRecord(zk_migration_state=ZkMigrationState.MIGRATION))
+    bench.lead(READ.with_offset(offset, EPOCH))
+    return bench
+
+
+@pytest.mark.parametrize("offset", [1, -1], ids=["stored", "never stored"])
+def test_a_new_leader_of_a_copied_log_skips_the_waits_and_reconciles(offset: int) -> None:
+    bench = migrated_before(offset)
+    assert bench.at(S.BECOME_CONTROLLER)
+    bench.claimed()
+    assert bench.at(S.SYNC_KRAFT_TO_ZK)
+    bench.write_done()
+    assert bench.at(S.DUAL_WRITE)
+
+
+def test_a_log_that_is_older_than_zookeeper_does_not_overwrite_it() -> None:
+    bench = migrated_before(1_000)
+    assert bench.at(S.WAIT_FOR_CONTROLLER_QUORUM)
+    assert "this data directory is older than ZooKeeper" in bench.one(ReportWaiting).reason
+
+
+def test_a_migration_znode_of_another_attempt_is_refused_until_it_is_deleted() -> None:
+    """Going on would reconcile ZooKeeper to an empty log: every topic would go."""
+    bench = Bench()
+    bench.lead(READ.with_offset(1, EPOCH))
+    assert bench.at(S.WAIT_FOR_CONTROLLER_QUORUM)
+    assert "delete /migration" in bench.one(ReportWaiting).reason
+    bench.step(Poll())
+    bench.step(MigrationStateRead(bench.one(ReadMigrationState).job, READ.with_offset(1, EPOCH)))
+    assert bench.at(S.WAIT_FOR_CONTROLLER_QUORUM)
+    bench.step(Poll())
+    bench.step(MigrationStateRead(bench.one(ReadMigrationState).job, READ))
+    assert bench.at(S.WAIT_FOR_BROKERS)
+
+
+# -- dual write --------------------------------------------------------------------------------------------------
+
+
+def test_only_needed_rpcs_go_out() -> None:
+    bench = Bench()
+    bench.dual_write()
+    bench.change(config("2"))
+    assert bench.has(WriteZk)
+    assert not bench.has(SendDeltaRpcs, SendFullRpcs)
+    bench.write_done()
+    bench.register(2)
+    assert bench.has(SendDeltaRpcs)
+    assert not bench.has(WriteZk)
+
+
+def test_brokers_are_told_at_once_while_a_write_runs() -> None:
+    bench = Bench()
+    bench.dual_write()
+    bench.change(*topic(1, "t"))
+    assert [type(effect) for effect in bench.effects] == [SendDeltaRpcs, WriteZk]
+    bench.change(*topic(2, "u"))
+    assert [type(effect) for effect in bench.effects] == [SendDeltaRpcs]
+
+
+def test_what_changes_during_a_write_is_written_once_as_it_is_then() -> None:
+    bench = Bench()
+    bench.dual_write()
+    bench.change(*topic(1, "t"))
+    write = bench.one(WriteZk)
+    first = PartitionChangeRecord(topic_id=bytes(15) + b"\x01", partition_id=0, isr=[0])
+    second = PartitionChangeRecord(topic_id=bytes(15) + b"\x01", partition_id=0, leader=1)
+    bench.change(first)
+    bench.change(second)
+    bench.change(*topic(2, "gone"))
+    bench.change(RemoveTopicRecord(topic_id=bytes(15) + b"\x02"))
+    assert not bench.has(WriteZk)
+    bench.step(Written(write.job, write.state, {"CreateTopic": 1}))
+    (operation,) = bench.one(WriteZk).operations
+    assert (operation.type.value, operation.subject) == ("UpdatePartition", "t")
+    assert bench.one(WriteZk).state.kraft_metadata_offset == bench.image.offset
+
+
+def test_the_merged_delta_does_not_touch_the_deltas_of_others() -> None:
+    bench = Bench()
+    bench.dual_write()
+    bench.change(*topic(1, "t"))
+    delta = bench.apply(PartitionChangeRecord(topic_id=bytes(15) + b"\x01", partition_id=0, isr=[0]))
+    before = repr(delta)
+    bench.step(MetadataChanged(delta))
+    bench.change(RemoveTopicRecord(topic_id=bytes(15) + b"\x01"))
+    assert repr(delta) == before
+
+
+@pytest.mark.parametrize("failure", [f for f in ZkFailure if f is not ZkFailure.FENCED])
+def test_a_failed_write_is_followed_by_a_reconcile_of_everything(failure: ZkFailure) -> None:
+    bench = Bench()
+    bench.dual_write()
+    bench.change(config("2"))
+    bench.step(JobFailed(bench.one(WriteZk).job, failure, "why"))
+    assert bench.at(S.DUAL_WRITE)
+    timer = bench.one(SetTimer)
+    bench.change(config("3"))
+    assert not bench.has(WriteZk, Reconcile)
+    assert bench.driver._pending is None
+    bench.now_ms = timer.at_ms
+    bench.step(Poll())
+    assert bench.one(Reconcile).state.migration_zk_version == -2
+    bench.change(config("4"))
+    assert bench.driver.lag(bench.image) > 0
+    bench.write_done()
+    assert bench.has(WriteZk)
+    bench.write_done()
+    assert bench.driver.lag(bench.image) == 0
+
+
+def test_zookeeper_coming_back_is_not_left_to_the_timer() -> None:
+    bench = Bench()
+    bench.dual_write()
+    bench.change(config("2"))
+    bench.step(JobFailed(bench.one(WriteZk).job, ZkFailure.CONNECTION, "away"))
+    assert bench.has(SetTimer)
+    bench.step(Poll())
+    assert bench.has(Reconcile)
+
+
+def test_too_much_to_remember_becomes_a_reconcile() -> None:
+    bench = Bench()
+    bench.dual_write()
+    bench.change(config("2"))
+    names = map(str, range(PENDING_KEYS_MAX + 1))
+    bench.change(*(ConfigRecord(resource_type=4, resource_name=name, name="k", value="v") for name in names))
+    assert bench.driver._pending == MetadataDelta()
+    bench.write_done()
+    assert bench.has(Reconcile)
+
+
+def test_a_loaded_image_is_told_and_compared_as_a_whole() -> None:
+    bench = Bench()
+    bench.dual_write()
+    bench.step(MetadataChanged(None))
+    assert bench.has(SendFullRpcs)
+    assert bench.has(Reconcile)
+
+
+def test_changes_during_the_sync_are_written_after_it() -> None:
+    bench = Bench()
+    bench.brokers_found()
+    bench.claimed()
+    bench.step(Copied(bench.one(CopyMetadata).job, bench.image.offset, EPOCH))
+    reconcile = bench.one(Reconcile)
+    bench.change(*topic(1, "t"))
+    assert bench.effects == []
+    bench.step(Written(reconcile.job, reconcile.state, {}))
+    assert [type(effect) for effect in bench.effects] == [
+        ReportWrites, StateChanged, SendFullRpcs, StateChanged, WriteZk,
+    ]
+
+
+# -- leadership --------------------------------------------------------------------------------------------------
+
+
+def test_losing_leadership_calls_everything_off() -> None:
+    bench = Bench()
+    bench.dual_write()
+    bench.change(config("2"))
+    job = bench.one(WriteZk)
+    bench.step(LeaderChanged(4000, EPOCH + 1))
+    assert [type(effect) for effect in bench.effects] == [CancelJob, StateChanged, StopRpcs]
+    assert bench.at(S.INACTIVE)
+    assert bench.step(Written(job.job, job.state, {})) == []
+    assert bench.driver.leadership.zk_controller_epoch == -1
+    bench.change(*topic(1, "t"))
+    assert bench.effects == []
+
+
+def test_leading_again_in_a_new_epoch_starts_over() -> None:
+    bench = Bench()
+    bench.dual_write()
+    bench.step(LeaderChanged(NODE, EPOCH + 1))
+    assert bench.at(S.INACTIVE)
+    bench.step(MigrationStateRead(bench.one(ReadMigrationState).job, bench.driver.leadership))
+    assert bench.at(S.BECOME_CONTROLLER)
+    assert bench.one(Claim).state.kraft_controller_epoch == EPOCH + 1
+
+
+def test_being_fenced_ends_the_term_until_the_next_leader_change() -> None:
+    bench = Bench()
+    bench.dual_write()
+    bench.change(config("2"))
+    bench.step(JobFailed(bench.one(WriteZk).job, ZkFailure.FENCED, "broker 1 took over"))
+    assert bench.at(S.INACTIVE)
+    assert bench.has(StopRpcs)
+    assert bench.one(ReportWaiting).reason == "broker 1 took over"
+    assert not bench.has(SetTimer)
+    assert bench.step(Poll()) == []
+    bench.register(5)
+    assert bench.effects == []
+    bench.step(LeaderChanged(NODE, EPOCH + 1))
+    assert bench.has(ReadMigrationState)
+
+
+def test_a_zookeeper_error_at_the_start_is_retried() -> None:
+    bench = Bench()
+    bench.step(Poll())
+    bench.step(JobFailed(bench.one(ReadMigrationState).job, ZkFailure.CONNECTION, "away"))
+    assert bench.at(S.UNINITIALIZED)
+    assert bench.has(SetTimer)
+    bench.step(Poll())
+    assert bench.has(ReadMigrationState)
+
+
+def test_how_long_a_write_took_is_never_negative() -> None:
+    bench = Bench()
+    bench.dual_write()
+    bench.change(config("2"))
+    bench.now_ms += 250
+    bench.write_done()
+    assert bench.one(ReportWrites).duration_ms == 250
+    assert not bench.one(ReportWrites).snapshot

@@ -1,0 +1,185 @@
+"""A recorded migration of Kafka 3.9.1 done again: the same records out of ZooKeeper, the same dual writes into it."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from itertools import groupby
+from typing import Any
+
+import pytest
+
+from pykraft.image.metadata_image import MetadataImage
+from pykraft.protocol.record_frame import ApiMessageAndVersion
+from pykraft.protocol.records.begin_transaction_record import BeginTransactionRecord
+from pykraft.protocol.records.end_transaction_record import EndTransactionRecord
+from pykraft.protocol.records.no_op_record import NoOpRecord
+from pykraft.zookeeper import paths, znodes
+from pykraft.zookeeper.dump import Ephemerals, TreeDump, ZnodeDump, dump_tree, load_tree, tree_from_json
+
+from ..zookeeper.fixture_trees import tree_path
+from ..zookeeper.harness import Harness
+from .house import NODE_ID, House, as_json, house, log_records
+
+COPY_FIRST, COPY_LAST = 71, 113
+"""Offsets of the copy in the recorded log, from the first topic to the end of the transaction."""
+
+IMAGE_AFTER_MIGRATION = 125
+"""The offset that /migration names in the tree dumped after the migration."""
+
+DUAL_WRITES = ((127, 131), (132, 132), (136, 136), (140, 140), (144, 144), (145, 146))
+"""First and last offset of each batch of the recorded dual writes: create during-dual-write, delete doomed,
+configs of orders, a quota of alice gone, a quota of new-client, two partitions more for orders."""
+
+
+def recorded_tree(name: str) -> TreeDump:
+    return tree_from_json(tree_path(name).read_bytes(), name)
+
+
+def without_migration(tree: TreeDump) -> TreeDump:
+    """The tree as if a ZooKeeper controller still held it and no migration had begun."""
+    controller = znodes.encode_controller(znodes.Controller(broker_id=0, timestamp_ms=1, kraft_controller_epoch=-1))
+    taken_back = {**tree, paths.CONTROLLER: ZnodeDump(controller, 0, ephemeral=False)}
+    taken_back.pop(paths.MIGRATION, None)
+    return taken_back
+
+
+async def migrate(h: House) -> None:
+    await h.register_brokers(0, 1, 2)
+    await h.until_written()
+
+
+def copied(records: list[ApiMessageAndVersion]) -> list[ApiMessageAndVersion]:
+    """The records after the start of the copy's transaction."""
+    start = next(
+        at for at, (message, _) in enumerate(records)
+        if isinstance(message, BeginTransactionRecord) and message.name == "ZK Migration"
+    )
+    end = next(
+        at for at, (message, _) in enumerate(records) if at > start and isinstance(message, EndTransactionRecord)
+    )
+    return records[start + 1:end + 1]
+
+
+BROKERS_WERE_RESTARTED = ("isr", "leader", "leaderEpoch", "partitionEpoch")
+"""Between the dump of the tree and the copy the brokers were rolled into migration mode, which moved leaders."""
+
+
+def comparable(record: ApiMessageAndVersion) -> dict[str, Any]:
+    """The record without what is drawn at random or changed between dump and copy."""
+    result = as_json(record)
+    ignored = {"AccessControlEntryRecord": ("id",), "PartitionRecord": BROKERS_WERE_RESTARTED}
+    for name in ignored.get(result["type"], ()):
+        del result["data"][name]
+    return result
+
+
+async def test_the_copy_gives_the_records_that_kafka_wrote(harness: Harness) -> None:
+    async with harness.open() as port:
+        await load_tree(port, recorded_tree("before"), ephemerals=Ephemerals.EPHEMERAL)
+        async with house(port) as h:
+            await migrate(h)
+            ours = [comparable(record) for record in copied(h.log.decoded())]
+            assert await h.differences() == []
+    kafkas = [comparable(record) for _, record in log_records(COPY_FIRST, COPY_LAST)]
+    assert Counter(map(json.dumps, ours)) == Counter(map(json.dumps, kafkas))
+    # Kafka's order of entities; within a topic's or a user's kind its order is that of a hash table.
+    assert order_of_kinds(ours) == order_of_kinds(kafkas)
+
+
+def order_of_kinds(records: list[dict[str, Any]]) -> list[str]:
+    """Kinds of records in order, each run once; a topic with its configs and partitions is one kind."""
+    def kind(record: dict[str, Any]) -> str:
+        is_topic = record["type"] in ("TopicRecord", "PartitionRecord") or record["data"].get("resourceType") == 2
+        if is_topic and record["type"] != "AccessControlEntryRecord":
+            return "topic"
+        if record["type"] == "UserScramCredentialRecord":
+            return "quota of user"
+        if record["type"] == "ClientQuotaRecord":
+            return "quota of " + "+".join(part["entityType"] for part in record["data"]["entity"])
+        return str(record["type"])
+
+    return [name for name, _ in groupby(map(kind, records))]
+
+
+async def test_the_copied_partitions_are_those_of_kafkas_image(harness: Harness) -> None:
+    """Leaders, ISR and all epochs, from the tree and the log of the same moment after the migration."""
+    kafkas = MetadataImage()
+    for offset, (message, _) in log_records(0, IMAGE_AFTER_MIGRATION):
+        if not isinstance(message, NoOpRecord):
+            kafkas.apply(message, offset, 1)
+    async with harness.open() as port:
+        await load_tree(port, without_migration(recorded_tree("after-migration")), ephemerals=Ephemerals.EPHEMERAL)
+        async with house(port) as h:
+            await migrate(h)
+            ours = {topic.name: dict(topic.partitions) for topic in h.image.topics_by_name.values()}
+    assert ours == {topic.name: dict(topic.partitions) for topic in kafkas.topics_by_name.values()}
+    assert h.image.configs == kafkas.configs
+    assert h.image.client_quotas == kafkas.client_quotas
+    assert h.image.scram == kafkas.scram
+    assert h.image.producer_ids == kafkas.producer_ids
+    assert h.image.delegation_tokens == kafkas.delegation_tokens
+    assert set(h.image.acls.values()) == set(kafkas.acls.values())
+
+
+NOT_COMPARED = {
+    paths.CONTROLLER: "its timestamp is the time of the claim",
+    paths.CONTROLLER_EPOCH: "the tree was claimed by Kafka before, and here once more",
+    paths.MIGRATION: "log offsets, and a version for each transaction that stored it",
+}
+
+
+def meaning(tree: TreeDump, *, versions: bool) -> dict[str, Any]:
+    """Path to content, JSON parsed, with the znode's version where wanted."""
+    return {
+        path: (_parsed(node.data), node.version if versions else None)
+        for path, node in tree.items()
+        if path not in NOT_COMPARED
+    }
+
+
+def _parsed(data: bytes | None) -> Any:
+    try:
+        return None if data is None else json.loads(data)
+    except ValueError:
+        return data
+
+
+async def test_a_migration_that_finds_everything_equal_writes_nothing(harness: Harness) -> None:
+    before = without_migration(recorded_tree("after-migration"))
+    async with harness.open() as port:
+        await load_tree(port, before, ephemerals=Ephemerals.EPHEMERAL)
+        async with house(port) as h:
+            await migrate(h)
+        after = await dump_tree(port)
+    assert meaning(after, versions=True) == meaning(before, versions=True)
+    controller = znodes.decode_controller(after[paths.CONTROLLER].data)
+    assert (controller.broker_id, controller.kraft_controller_epoch) == (NODE_ID, 1)
+    assert not after[paths.CONTROLLER].ephemeral
+    assert after[paths.CONTROLLER_EPOCH].data == b"6"
+    state = znodes.decode_migration(after[paths.MIGRATION].data)
+    assert (state.kraft_controller_id, state.kraft_controller_epoch, state.kraft_metadata_epoch) == (NODE_ID, 1, 1)
+    assert state.kraft_metadata_offset == h.image.offset
+
+
+@pytest.mark.parametrize("merged", [False, True], ids=["one by one", "all at once"])
+async def test_dual_writes_leave_what_kafka_left(harness: Harness, merged: bool) -> None:
+    """Written one by one, versions and notifications are Kafka's too; at once, each znode is written once."""
+    async with harness.open() as port:
+        await load_tree(port, without_migration(recorded_tree("after-migration")), ephemerals=Ephemerals.EPHEMERAL)
+        async with house(port) as h:
+            await migrate(h)
+            for first, last in DUAL_WRITES:
+                await h.write(*(record for _, record in log_records(first, last)))
+                if not merged:
+                    await h.until_written()
+            await h.until_written()
+            assert await h.differences() == []
+        after = await dump_tree(port)
+    expected = recorded_tree("after-dual-writes")
+    if merged:
+        for dump in (after, expected):
+            for path in [path for path in dump if path.startswith(paths.CONFIG_CHANGE_PREFIX)]:
+                del dump[path]
+    assert meaning(after, versions=not merged) == meaning(expected, versions=not merged)
+    assert znodes.decode_migration(after[paths.MIGRATION].data).kraft_metadata_offset == h.image.offset
