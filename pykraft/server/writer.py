@@ -100,7 +100,7 @@ class Writer:
         self._publishers: list[Publisher] = []
         self._send, self._receive = trio.open_memory_channel[_Task[Any]](QUEUED_OPERATIONS_MAX)
         self._turn = trio.Lock()
-        self.last_append_s = trio.current_time()
+        self.last_append_s = 0.0
 
     @property
     def heartbeats(self) -> BrokerHeartbeatManager:
@@ -113,6 +113,7 @@ class Writer:
             self._image, self._epoch, self._next_offset = image, epoch, next_offset
             self._published_offset = image.offset
             self._heartbeats.activate(image, monotonic_ms())
+            self.last_append_s = trio.current_time()
 
     def resign(self) -> None:
         """Refuse operations from now on, also those in flight: another node may know better what became of them."""

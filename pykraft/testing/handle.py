@@ -148,13 +148,14 @@ def controller(
     host: str = "127.0.0.1",
     port: int = 0,
     zookeeper: str | None = None,
+    seed: int | None = None,
     **overrides: object,
 ) -> Iterator[Controller]:
     """A controller that runs, in a thread of its own, as long as the block.
 
     `release` is the metadata.version of a new cluster; without `data_directory` it keeps its data in a temporary one;
-    `zookeeper` is the connect string of a cluster to migrate; `overrides` are Kafka's keys with `_` for `.`, such as
-    `broker_session_timeout_ms=1000`. Raises ControllerError when it does not start or stop, with the cause.
+    `zookeeper` is the connect string of a cluster to migrate; `seed` fixes all that is drawn at random; `overrides`
+    are Kafka's keys with `_` for `.`, such as `broker_session_timeout_ms=1000`. Raises ControllerError when it does not start or stop, with the cause.
 
     >>> with pykraft.testing.controller(release="3.9-IV0") as c:
     ...     start_my_brokers(voters=f"{c.node_id}@{c.address}", cluster_id=c.cluster_id)
@@ -164,7 +165,7 @@ def controller(
         handle = Controller(node_id, directory)
         try:
             handle.start({
-                "data_directory": directory, "host": host, "port": port, "cluster_id": cluster_id
+                "data_directory": directory, "host": host, "port": port, "cluster_id": cluster_id, "seed": seed
             }, properties)
             yield handle
         finally:
@@ -181,6 +182,7 @@ async def serve_controller(
     host: str = "127.0.0.1",
     port: int = 0,
     zookeeper: str | None = None,
+    seed: int | None = None,
     emit: Callable[..., None] = lambda event, **fields: None,
     **overrides: object,
 ) -> Node:
@@ -191,9 +193,8 @@ async def serve_controller(
 
     async def serve(task_status: trio.TaskStatus[Node] = trio.TASK_STATUS_IGNORED) -> None:
         with _directory(data_directory) as directory:
-            node = _node(
-                {"data_directory": directory, "host": host, "port": port, "cluster_id": cluster_id}, properties, emit
-            )
+            settings = {"data_directory": directory, "host": host, "port": port, "cluster_id": cluster_id, "seed": seed}
+            node = _node(settings, properties, emit)
             async with trio.open_nursery() as inner:
                 await inner.start(node.run)
                 task_status.started(node)

@@ -22,6 +22,10 @@ def _place_error(
     ])
 
 
-@handles(ApiKey.CREATE_ACLS, place_error=_place_error, check_body=check_create_acls_body)
+def _check_body(request: CreateAclsRequestData, api_version: int) -> None:
+    check_create_acls_body(request)
+
+
+@handles(ApiKey.CREATE_ACLS, place_error=_place_error, check_body=_check_body)
 async def handle(context: RequestContext, request: CreateAclsRequestData) -> CreateAclsResponseData:
     return await context.node.writer.write(lambda ctx: create_acls(ctx, request), name="createAcls")

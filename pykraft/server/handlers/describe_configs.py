@@ -29,6 +29,4 @@ def _place_error(
 @handles(ApiKey.DESCRIBE_CONFIGS, place_error=_place_error)
 async def handle(context: RequestContext, request: DescribeConfigsRequestData) -> DescribeConfigsResponseData:
     config = context.node.config
-    return await context.node.writer.read(
-        lambda image: describe_configs(image, config, request, context.api_version)
-    )
+    return await context.node.writer.read(lambda image: describe_configs(image, config, request))

@@ -36,7 +36,7 @@ async def handle(
     if len(request.topics) != 1 or len(asked) != 1:
         return responses.FetchSnapshotResponseData(error_code=ErrorCode.INVALID_REQUEST)
     name, partition = asked[0]
-    answer = responses.PartitionSnapshot(index=partition.partition)
+    answer = responses.PartitionSnapshot(index=partition.partition, unaligned_records=b"")
     if name != TOPIC or partition.partition != PARTITION:
         answer.error_code = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
     else:
