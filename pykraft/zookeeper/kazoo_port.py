@@ -362,7 +362,9 @@ class KazooPort:
         """
         await self._in_flight.acquire()
         with self._lock:
-            sendable = self._connected and connection in (None, self._connection)
+            # The session is suspended as soon as one request is known to be lost, before kazoo says so.
+            connected = self._connected and self.session.connected
+            sendable = connected and connection in (None, self._connection)
             if sendable:
                 request.sent_by(self._delivered, self._connection)
                 self._outstanding.add(request)

@@ -6,20 +6,25 @@ from collections import Counter
 import trio
 
 CONNECT_ANSWER = struct.pack("!iiqi16s", 0, 6_000, 0x1234, 16, b"p" * 16)
-PING, CLOSE, GET_DATA, AUTH, MULTI_READ = 11, -11, 4, 100, 22
+PING, CLOSE, GET_DATA, AUTH, MULTI, MULTI_READ = 11, -11, 4, 100, 14, 22
 NO_NODE, UNIMPLEMENTED, AUTH_FAILED = -101, -6, -115
+CHECK_APPLIED = struct.pack("!iBiiBi", 13, 0, 0, -1, 1, -1)
 STAT_BYTES = struct.pack("!qqqqiiiqiiq", *([0] * 11))
 
 
 class StubServer:
     """Serves `data` like a ZooKeeper 3.5, which answers a multiRead with UNIMPLEMENTED and hangs up.
 
-    The first `refusals` connections that authenticate are turned down. `asked` counts requests by type.
+    The first `refusals` connections that authenticate are turned down. Of all multis, each of one check,
+    `multis_answered` get an answer; at the next one it hangs up. `asked` counts requests by type, `multis_seen`
+    the multis that came over each connection.
     """
 
-    def __init__(self, data: dict[str, bytes], *, refusals: int = 0) -> None:
+    def __init__(self, data: dict[str, bytes], *, refusals: int = 0, multis_answered: int = 0) -> None:
         self.data = data
         self.refusals = refusals
+        self.multis_answered = multis_answered
+        self.multis_seen: list[int] = []
         self.asked: Counter[int] = Counter()
         self.port = 0
 
@@ -39,10 +44,13 @@ class StubServer:
         if await frames.read() is None:
             return
         await frames.write(CONNECT_ANSWER)
+        self.multis_seen.append(0)
         while (frame := await frames.read()) is not None:
             xid, kind = struct.unpack_from("!ii", frame)
             self.asked[kind] += 1
             code, body, stay = self._answer(kind, frame)
+            if not stay and kind == MULTI:
+                return
             await frames.write(struct.pack("!iqi", xid, 1, code) + body)
             if not stay:
                 return
@@ -51,6 +59,10 @@ class StubServer:
         """Result code, body, whether the connection stays."""
         if kind == MULTI_READ:
             return UNIMPLEMENTED, b"", False
+        if kind == MULTI:
+            self.multis_seen[-1] += 1
+            self.multis_answered -= 1
+            return 0, CHECK_APPLIED, self.multis_answered >= 0
         if kind == AUTH:
             self.refusals -= 1
             return (AUTH_FAILED, b"", False) if self.refusals >= 0 else (0, b"", True)
