@@ -66,7 +66,7 @@ def effective_topic_config(
     for source, configs in (
         (ConfigSource.DYNAMIC_BROKER_CONFIG, node_configs(image, config)),
         (ConfigSource.DYNAMIC_DEFAULT_BROKER_CONFIG, cluster_configs(image)),
-        (ConfigSource.STATIC_BROKER_CONFIG, static_configs(config)),
+        (ConfigSource.STATIC_BROKER_CONFIG, config.properties),
     ):
         for synonym in definition.synonyms:
             if synonym.name in configs:
