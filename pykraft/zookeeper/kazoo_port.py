@@ -8,10 +8,10 @@ to trio; none of kazoo's retries and none of its opinions about a transaction ar
 import logging
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 import trio
@@ -29,6 +29,7 @@ from pykraft.zookeeper.errors import (
     ZkCode,
     ZooKeeperError,
 )
+from pykraft.zookeeper.kazoo_requests import ReadBatch, Request, single_read, translated
 from pykraft.zookeeper.ops import ensure_paths
 from pykraft.zookeeper.port import (
     JUTE_MAXBUFFER_BYTES,
@@ -110,94 +111,6 @@ async def open_zookeeper(config: ZooKeeperConfig) -> "AsyncIterator[KazooPort]":
         raise failure
 
 
-class _Request(Generic[_T]):
-    """A request as kazoo's connection takes it, and its answer as kazoo's connection gives it.
-
-    kazoo's thread calls `serialize`, `deserialize` and then `set` or `set_exception`.
-    """
-
-    __slots__ = ("_body", "_decode", "_deliver", "connection", "done", "error", "settled", "type", "value")
-
-    def __init__(self, kind: int, body: bytes, decode: Callable[[bytes, int], _T]) -> None:
-        self.type = kind
-        self.done = trio.Event()
-        self.value: _T | None = None
-        self.error: Exception | None = None
-        self.connection = 0
-        self.settled = False
-        self._body = body
-        self._decode = decode
-        self._deliver: Callable[[_Request[Any], Any, Exception | None], None] | None = None
-
-    def sent_by(self, deliver: "Callable[[_Request[Any], Any, Exception | None], None]", connection: int) -> None:
-        """Say who takes the answer, and on which connection the request goes out."""
-        self._deliver = deliver
-        self.connection = connection
-
-    def parts(self) -> "Sequence[_Request[Any]]":
-        """What goes into kazoo's queue."""
-        return (self,)
-
-    def __repr__(self) -> str:
-        return f"request type {self.type} of {len(self._body)} bytes"
-
-    def serialize(self) -> bytes:
-        return self._body
-
-    def deserialize(self, body: bytes, offset: int) -> _T:
-        return self._decode(body, offset)
-
-    def set(self, value: _T) -> None:
-        if self._deliver is not None:
-            self._deliver(self, value, None)
-
-    def set_exception(self, error: Exception) -> None:
-        if self._deliver is not None:
-            self._deliver(self, None, error)
-
-    async def answer(self) -> _T:
-        """The decoded answer. Raises what came instead of it."""
-        await self.done.wait()
-        if self.error is not None:
-            raise self.error
-        return self.value  # type: ignore[return-value]  # a settled request has a value or an error
-
-
-class _ReadBatch(_Request[list[_T | ReadError]]):
-    """Several single reads that are sent together and answered to trio together.
-
-    Waking trio's thread for each of them costs more than the reads.
-    """
-
-    __slots__ = ("_reads", "_results")
-
-    def __init__(self, reads: Sequence[_Request[_T]]) -> None:
-        super().__init__(reads[0].type, b"", lambda _body, _offset: [])
-        self._reads = reads
-        self._results: dict[_Request[Any], _T | ReadError] = {}
-
-    def sent_by(self, deliver: "Callable[[_Request[Any], Any, Exception | None], None]", connection: int) -> None:
-        super().sent_by(deliver, connection)
-        for read in self._reads:
-            read.sent_by(self._collect, connection)
-
-    def parts(self) -> Sequence[_Request[Any]]:
-        return self._reads
-
-    def _collect(self, read: _Request[Any], value: Any, error: Exception | None) -> None:
-        if read in self._results:
-            return
-        if error is not None:
-            translated = _translated(error, read)
-            if not isinstance(translated, RequestFailedError):
-                self.set_exception(translated)
-                return
-            value = ReadError(translated.code)
-        self._results[read] = value
-        if len(self._results) == len(self._reads):
-            self.set([self._results[read] for read in self._reads])
-
-
 class KazooPort:
     """A ZooKeeperPort on a real ZooKeeper. Made by `open_zookeeper`."""
 
@@ -211,7 +124,7 @@ class KazooPort:
         self._multi_read = True
         self._token = trio.lowlevel.current_trio_token()
         self._in_flight = trio.Semaphore(config.max_in_flight_requests)
-        self._outstanding: set[_Request[Any]] = set()
+        self._outstanding: set[Request[Any]] = set()
         # Guards the next three; kazoo's thread takes it when the connection changes, trio's when it sends.
         self._lock = threading.Lock()
         self._client: Any = None
@@ -261,11 +174,11 @@ class KazooPort:
 
     async def read_many(self, requests: Sequence[ReadRequest]) -> list[ReadResult]:
         if not self._multi_read or len(requests) == 1:
-            return await self._read_in_batches([_single_read(read, self._chroot) for read in requests])
-        sent: list[_Request[list[ReadResult]]] = []
+            return await self._read_in_batches([single_read(read, self._chroot) for read in requests])
+        sent: list[Request[list[ReadResult]]] = []
         for count, body in self._multi_read_bodies(requests):
             decode = partial(jute.decode_multi_read, count=count)
-            sent.append(await self._send(_Request(jute.MULTI_READ, body, decode)))
+            sent.append(await self._send(Request(jute.MULTI_READ, body, decode)))
         results: list[ReadResult] = []
         for request in sent:
             try:
@@ -278,7 +191,7 @@ class KazooPort:
         return results
 
     async def read_acls(self, paths: Sequence[str]) -> list[ZkAcls | ReadError]:
-        reads = [_Request(jute.GET_ACL, jute.encode_get_acl(path, self._chroot), jute.decode_acls) for path in paths]
+        reads = [Request(jute.GET_ACL, jute.encode_get_acl(path, self._chroot), jute.decode_acls) for path in paths]
         return await self._read_in_batches(reads)
 
     async def multi(self, ops: Sequence[Op]) -> list[OpResult]:
@@ -305,12 +218,12 @@ class KazooPort:
             results.extend([unsent] * (len(multis) - sent))
         return results
 
-    def _multi_request(self, ops: Sequence[Op]) -> _Request[list[OpResult]]:
+    def _multi_request(self, ops: Sequence[Op]) -> Request[list[OpResult]]:
         acls_of = partial(default_acls, set_acl=self._config.set_acl)
         body = jute.encode_multi(ops, self._chroot, acls_of)
         if len(body) + REQUEST_OVERHEAD_BYTES > self.request_bytes_max:
             raise RequestTooLargeError(len(body), self.request_bytes_max, ops[0].path)
-        return _Request(jute.MULTI, body, partial(jute.decode_multi, chroot=self._chroot))
+        return Request(jute.MULTI, body, partial(jute.decode_multi, chroot=self._chroot))
 
     def _multi_read_bodies(self, requests: Sequence[ReadRequest]) -> Iterator[tuple[int, bytes]]:
         """Cut reads into requests below the size limit: how many each holds, and its body."""
@@ -327,14 +240,14 @@ class KazooPort:
                     half = len(chunk) // 2
                     chunks += (chunk[half:], chunk[:half])
 
-    async def _read_in_batches(self, reads: Sequence[_Request[_T]]) -> list[_T | ReadError]:
+    async def _read_in_batches(self, reads: Sequence[Request[_T]]) -> list[_T | ReadError]:
         """Single reads, pipelined."""
         results: list[_T | ReadError] = []
-        sent: deque[_ReadBatch[_T]] = deque()
+        sent: deque[ReadBatch[_T]] = deque()
         for begin in range(0, len(reads), SINGLE_READS_PER_BATCH_MAX):
             if len(sent) == SINGLE_READ_BATCHES_MAX:
                 results += await sent.popleft().answer()
-            batch = _ReadBatch(reads[begin : begin + SINGLE_READS_PER_BATCH_MAX])
+            batch = ReadBatch(reads[begin : begin + SINGLE_READS_PER_BATCH_MAX])
             await self._send(batch)
             sent.append(batch)
         while sent:
@@ -347,7 +260,7 @@ class KazooPort:
         body = jute.encode_multi_read(probe, self._chroot)
         decode = partial(jute.decode_multi_read, count=1)
         try:
-            await (await self._send(_Request(jute.MULTI_READ, body, decode))).answer()
+            await (await self._send(Request(jute.MULTI_READ, body, decode))).answer()
         except RequestFailedError as error:
             if error.code is not ZkCode.UNIMPLEMENTED:
                 raise
@@ -355,7 +268,7 @@ class KazooPort:
             self._multi_read = False
             await self.session.wait_connected(after_connection=connections)
 
-    async def _send(self, request: _Request[_T], connection: int | None = None) -> _Request[_T]:
+    async def _send(self, request: Request[_T], connection: int | None = None) -> Request[_T]:
         """Put a request on the connection that stands, or on none; `connection` insists on one.
 
         Raises NotConnectedError when nothing was sent.
@@ -378,12 +291,12 @@ class KazooPort:
             raise NotConnectedError("a transaction before this one was lost: this one was not sent")
         return request
 
-    def _delivered(self, request: _Request[Any], value: Any, error: Exception | None) -> None:
+    def _delivered(self, request: Request[Any], value: Any, error: Exception | None) -> None:
         """In whatever thread kazoo answers: pass the answer to trio's."""
         with suppress(trio.RunFinishedError):
             self._token.run_sync_soon(self._settle, request, value, error)
 
-    def _settle(self, request: _Request[Any], value: Any, error: Exception | None) -> None:
+    def _settle(self, request: Request[Any], value: Any, error: Exception | None) -> None:
         if request.settled:
             return
         request.settled = True
@@ -391,7 +304,7 @@ class KazooPort:
         self._in_flight.release()
         request.value = value
         if error is not None:
-            request.error = _translated(error, request)
+            request.error = translated(error, request)
             if isinstance(request.error, ConnectionLossError):
                 self._connection_is_down()
         request.done.set()
@@ -431,13 +344,6 @@ class KazooPort:
         if client is not None:
             with trio.move_on_after(CLOSE_TIMEOUT_S, shield=True):
                 await trio.to_thread.run_sync(_stop, client, abandon_on_cancel=True)
-
-
-def _single_read(read: ReadRequest, chroot: jute.Chroot) -> _Request[Any]:
-    body = jute.encode_read(read.path, chroot)
-    if isinstance(read, GetData):
-        return _Request(jute.GET_DATA, body, jute.decode_data)
-    return _Request(jute.GET_CHILDREN, body, jute.decode_children)
 
 
 def _split_connect(connect: str) -> tuple[str, str]:
@@ -484,21 +390,3 @@ def _session_state(kazoo_state: str, keeper_state: str) -> SessionState:
     if kazoo_state == "SUSPENDED":
         return SessionState.SUSPENDED
     return SessionState.AUTH_FAILED if keeper_state == "AUTH_FAILED" else SessionState.EXPIRED
-
-
-def _translated(error: Exception, request: _Request[Any]) -> ZooKeeperError:
-    """kazoo's exceptions carry ZooKeeper's code in `code`."""
-    if isinstance(error, ZooKeeperError):
-        return error
-    code = getattr(error, "code", None)
-    if code is None:
-        return ZooKeeperError(f"{request!r} failed in the client: {error!r}")
-    match ZkCode(code):
-        case ZkCode.CONNECTION_LOSS:
-            return ConnectionLossError("the connection to ZooKeeper was lost with requests in flight")
-        case ZkCode.SESSION_EXPIRED:
-            return SessionExpiredError("the ZooKeeper session expired with requests in flight")
-        case ZkCode.AUTH_FAILED:
-            return AuthError("ZooKeeper refused our credentials: check them")
-        case known:
-            return RequestFailedError(known, repr(request))
