@@ -117,7 +117,9 @@ def _unfence_records(ctx: OperationContext, broker: BrokerRegistration) -> list[
         unfence = ApiMessageAndVersion(change, 0)
     else:
         unfence = ApiMessageAndVersion(UnfenceBrokerRecord(id=broker.id, epoch=broker.epoch), 0)
-    return [unfence, *leader_and_isr_updates(ctx, leaderless_partitions(ctx.image), add=broker.id)]
+    # A broker that was told to shut down stays in controlled shutdown until it registers anew.
+    add = None if broker.in_controlled_shutdown else broker.id
+    return [unfence, *leader_and_isr_updates(ctx, leaderless_partitions(ctx.image), add=add)]
 
 
 def _controlled_shutdown_records(ctx: OperationContext, broker: BrokerRegistration) -> list[ApiMessageAndVersion]:

@@ -185,9 +185,9 @@ class BrokerHeartbeatManager:
         return session is not None and session.last_contact_ms + self._session_timeout_ms >= monotonic_ms
 
     def next_expiry_ms(self) -> int | None:
-        """The monotonic time up to which the next session to end is valid, None when no broker is tracked."""
+        """The monotonic time at which the next session will have ended, None when no broker is tracked."""
         for session in self._tracked.values():
-            return session.last_contact_ms + self._session_timeout_ms
+            return session.last_contact_ms + self._session_timeout_ms + 1
         return None
 
     def find_stale_broker(self, monotonic_ms: int) -> int | None:

@@ -47,11 +47,12 @@ class Cluster:
         seed: int = 0,
         **config: Any,
     ) -> None:
+        """`config`: Kafka's keys with `_` for `.`."""
+        properties = {"node.id": "3000", "inter.broker.protocol.version": version.text}
         if migration:
-            config["zookeeper_connect"] = "zk:2181"
-        self.config = ControllerConfig(
-            node_id=3000, metadata_version=version, zookeeper_metadata_migration_enable=migration, **config
-        )
+            properties |= {"zookeeper.metadata.migration.enable": "true", "zookeeper.connect": "zk:2181"}
+        properties |= {key.replace("_", "."): str(value) for key, value in config.items()}
+        self.config = ControllerConfig.from_properties(properties)
         self.image = MetadataImage()
         self.heartbeats = BrokerHeartbeatManager(SESSION_MS)
         self.rng = Random(seed)
@@ -147,7 +148,7 @@ class Cluster:
         validate_only: bool = False,
         api_version: int = 7,
     ) -> CreatableTopicResult:
-        """Create one topic, with the replicas of each partition or as many of both as wanted."""
+        """Create one topic, which must succeed, with the replicas of each partition or as many of both as wanted."""
         topic = CreatableTopic(
             name, partitions, replication_factor,
             [CreatableReplicaAssignment(number, list(ids)) for number, ids in enumerate(replicas)],
@@ -155,6 +156,7 @@ class Cluster:
         )
         request = CreateTopicsRequestData(topics=[topic], validate_only=validate_only)
         [result] = self.run(lambda ctx: create_topics(ctx, request, api_version)).topics
+        assert result.error_code == 0, result.error_message
         return result
 
     def partition(self, name: str, number: int = 0) -> PartitionRegistration:

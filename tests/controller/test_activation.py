@@ -1,0 +1,148 @@
+"""What a new leader writes first, by what it finds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pykraft.controller.activation import ActivationError, activation_records, no_op_record
+from pykraft.image.metadata_image import MetadataImage
+from pykraft.image.metadata_version import FEATURE_NAME, MetadataVersion
+from pykraft.image.model import ZkMigrationState
+from pykraft.protocol.record_frame import ApiMessageAndVersion
+from pykraft.protocol.records.abort_transaction_record import AbortTransactionRecord
+from pykraft.protocol.records.begin_transaction_record import BeginTransactionRecord
+from pykraft.protocol.records.end_transaction_record import EndTransactionRecord
+from pykraft.protocol.records.feature_level_record import FeatureLevelRecord
+from pykraft.protocol.records.no_op_record import NoOpRecord
+from pykraft.protocol.records.topic_record import TopicRecord
+from pykraft.protocol.records.zk_migration_state_record import ZkMigrationStateRecord
+from tests.controller.cluster import Cluster
+
+V = MetadataVersion
+Z = ZkMigrationState
+LATEST = V.IBP_3_9_IV0
+
+
+def level(version: MetadataVersion) -> FeatureLevelRecord:
+    return FeatureLevelRecord(name=FEATURE_NAME, feature_level=version.value)
+
+
+def state(value: ZkMigrationState) -> ZkMigrationStateRecord:
+    return ZkMigrationStateRecord(zk_migration_state=value.value)
+
+
+BEGIN, END = BeginTransactionRecord(name="Bootstrap records"), EndTransactionRecord()
+ABORT = AbortTransactionRecord(reason="Controller failover")
+
+
+def controller(version: MetadataVersion, migration: bool, *log: Any) -> Cluster:
+    """A controller of this configuration that has loaded this log."""
+    cluster = Cluster(version, migration=migration)
+    cluster.image = MetadataImage()
+    cluster.apply([ApiMessageAndVersion(record, 0) for record in log])
+    return cluster
+
+
+def activate(cluster: Cluster) -> tuple[list[Any], bool]:
+    result = activation_records(cluster.ctx())
+    cluster.apply(result.records)
+    assert not cluster.image.in_transaction
+    return cluster.messages, result.atomic
+
+
+@pytest.mark.parametrize(
+    ("version", "migration", "records", "atomic"),
+    [
+        (V.IBP_3_3_IV0, False, [level(V.IBP_3_3_IV0)], True),
+        (V.IBP_3_6_IV0, False, [level(V.IBP_3_6_IV0)], True),
+        (V.IBP_3_6_IV1, False, [BEGIN, level(V.IBP_3_6_IV1), state(Z.NONE), END], False),
+        (LATEST, False, [BEGIN, level(LATEST), state(Z.NONE), END], False),
+        (LATEST, True, [BEGIN, level(LATEST), state(Z.PRE_MIGRATION), END], False),
+    ],
+)
+def test_an_empty_log_begins_with_the_configured_metadata_version(
+    version: MetadataVersion, migration: bool, records: list[Any], atomic: bool
+) -> None:
+    cluster = controller(version, migration)
+    assert activate(cluster) == (records, atomic)
+    assert cluster.image.metadata_version is version
+    assert activate(cluster)[0] == [], "the next leader finds nothing to do"
+
+
+@pytest.mark.parametrize("rest", [[], [level(LATEST)], [level(LATEST), state(Z.PRE_MIGRATION)]])
+def test_a_bootstrap_that_was_not_finished_is_done_again(rest: list[Any]) -> None:
+    cluster = controller(LATEST, True, BEGIN, *rest)
+    assert activate(cluster) == ([ABORT, BEGIN, level(LATEST), state(Z.PRE_MIGRATION), END], False)
+    assert cluster.image.zk_migration_state is Z.PRE_MIGRATION
+
+
+def test_an_aborted_bootstrap_leaves_an_empty_log() -> None:
+    cluster = controller(LATEST, False, BEGIN, level(LATEST), ABORT)
+    assert activate(cluster)[0] == [BEGIN, level(LATEST), state(Z.NONE), END]
+
+
+@pytest.mark.parametrize(
+    ("version", "migration", "found", "records"),
+    [
+        (LATEST, False, Z.NONE, []),
+        (LATEST, False, Z.PRE_MIGRATION, []),
+        (LATEST, True, Z.PRE_MIGRATION, []),
+        (LATEST, True, Z.MIGRATION, []),
+        (LATEST, False, Z.MIGRATION, [state(Z.POST_MIGRATION)]),
+        (LATEST, True, Z.POST_MIGRATION, []),
+        (LATEST, False, Z.POST_MIGRATION, []),
+        (V.IBP_3_4_IV0, False, Z.MIGRATION, [state(Z.POST_MIGRATION)]),
+        (V.IBP_3_4_IV0, True, Z.MIGRATION, []),
+        (V.IBP_3_3_IV3, False, Z.NONE, []),
+    ],
+)
+def test_a_log_with_metadata_is_led_on(
+    version: MetadataVersion, migration: bool, found: ZkMigrationState, records: list[Any]
+) -> None:
+    log = [level(version)] if found is Z.NONE else [level(version), state(found)]
+    assert activate(controller(version, migration, *log)) == (records, True)
+
+
+def test_a_log_without_any_metadata_version_is_treated_as_the_first() -> None:
+    cluster = controller(LATEST, False, TopicRecord(name="a", topic_id=bytes([1]) * 16))
+    assert activate(cluster)[0] == []
+    assert cluster.image.metadata_version is V.IBP_3_0_IV1
+
+
+@pytest.mark.parametrize("migration", [True, False])
+@pytest.mark.parametrize("last", [[], [state(Z.MIGRATION)]])
+def test_a_copy_from_zookeeper_that_was_not_finished_is_taken_back_and_not_finalized(
+    migration: bool, last: list[Any]
+) -> None:
+    copy = [BeginTransactionRecord(name="ZK Migration"), TopicRecord(name="a", topic_id=bytes([1]) * 16), *last]
+    cluster = controller(LATEST, migration, level(LATEST), state(Z.PRE_MIGRATION), *copy)
+    assert activate(cluster) == ([ABORT], True)
+    assert cluster.image.zk_migration_state is Z.PRE_MIGRATION
+    assert cluster.image.topics_by_id == {}
+
+
+@pytest.mark.parametrize(
+    ("version", "migration", "log", "reason"),
+    [
+        (V.IBP_3_6_IV0, True, [], "3.6-IV0 cannot begin a migration"),
+        (V.IBP_3_2_IV0, False, [], "cannot begin with metadata.version 3.2-IV0"),
+        (LATEST, True, [level(LATEST)], "born in KRaft mode"),
+        (LATEST, True, [level(V.IBP_3_3_IV3)], "needs metadata.version 3.4-IV0, the log has 3.3-IV3"),
+        (LATEST, False, [level(V.IBP_3_6_IV0), BeginTransactionRecord(name="x")], "no transactions to abort it"),
+        (V.IBP_3_6_IV0, False, [BEGIN], "no transactions to abort it"),
+    ],
+)
+def test_a_log_and_a_configuration_that_rule_each_other_out_are_fatal(
+    version: MetadataVersion, migration: bool, log: list[Any], reason: str
+) -> None:
+    with pytest.raises(ActivationError, match=reason):
+        activation_records(controller(version, migration, *log).ctx())
+
+
+@pytest.mark.parametrize(("version", "records"), [(V.IBP_3_3_IV0, []), (V.IBP_3_3_IV1, [NoOpRecord()])])
+def test_no_op_records_are_written_where_they_are_known(version: MetadataVersion, records: list[Any]) -> None:
+    cluster = Cluster(version)
+    cluster.run(no_op_record)
+    assert cluster.messages == records
