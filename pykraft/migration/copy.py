@@ -230,9 +230,10 @@ class Manifest:
     commit_ms: float = 0.0
     brokers: set[int] = field(default_factory=set)
 
-    def add(self, batch: Records) -> None:
-        """Count a batch that was committed, and the brokers that it names."""
+    def add(self, batch: Records, commit_ms: float) -> None:
+        """Count a batch that took `commit_ms` to be committed, and the brokers that it names."""
         self.batches += 1
+        self.commit_ms += commit_ms
         for message, _ in batch:
             self.record_types[type(message).__name__] += 1
             if type(message) is PartitionRecord:

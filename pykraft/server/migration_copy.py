@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from random import Random
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -30,7 +30,7 @@ from pykraft.migration.copy import (
 )
 from pykraft.migration.operations import ZkOperation, count_by_type
 from pykraft.migration.states import ZkMigrationLeadershipState
-from pykraft.migration.zk_contents import PasswordEncoder
+from pykraft.migration.zk_contents import PasswordEncoder, ZkTopic
 from pykraft.migration.zk_writer import ZkWriter
 from pykraft.protocol.record_frame import ApiMessageAndVersion
 from pykraft.protocol.records.abort_transaction_record import AbortTransactionRecord
@@ -44,7 +44,7 @@ from pykraft.zookeeper.port import ZooKeeperPort
 
 log = logging.getLogger(__name__)
 
-COPY_RECORDS_PER_WRITE_MIN = 2_000
+COPY_RECORDS_PER_WRITE_MIN = 1_000
 """Records handed to the writer at once, so that the log is flushed some ten times and not some hundred."""
 
 T = TypeVar("T")
@@ -84,15 +84,15 @@ async def copy_metadata(
     manifest = Manifest()
     await _write(writer, _abort_open)
     in_transaction = await _write(writer, _begin)
-    try:
+
+    async def append(batch: Records) -> None:
         started_s = trio.current_time()
-        async for batch in _batches(port, passwords, rng, max(batch_records_min, COPY_RECORDS_PER_WRITE_MIN)):
-            read_s = trio.current_time()
-            manifest.read_ms += (read_s - started_s) * 1000
-            await _append(writer, batch)
-            manifest.add(batch)
-            started_s = trio.current_time()
-            manifest.commit_ms += (started_s - read_s) * 1000
+        await _write(writer, lambda ctx: ControllerResult(None, batch))
+        manifest.add(batch, (trio.current_time() - started_s) * 1000)
+
+    try:
+        batches = _batches(port, passwords, rng, max(batch_records_min, COPY_RECORDS_PER_WRITE_MIN))
+        manifest.read_ms = await read_ahead(batches, append)
         end = await _write(writer, _complete if in_transaction else _complete_without_transaction)
     except Exception:
         log.exception("Aborting the metadata migration from ZooKeeper to KRaft. %d records were copied",
@@ -130,8 +130,41 @@ async def _write(writer: MetadataWriter, operation: WriterOperation[T]) -> T:
     return await writer.write(operation, runs_in_premigration=True)
 
 
-async def _append(writer: MetadataWriter, batch: Records) -> None:
-    await _write(writer, lambda ctx: ControllerResult(None, batch))
+async def read_ahead(source: AsyncIterator[T], sink: Callable[[T], Awaitable[None]]) -> float:
+    """Put everything from `source` into `sink`, in order, while the source works on what comes after it.
+
+    Gives the ms that the source took. Raises what either raises.
+    """
+    send, receive = trio.open_memory_channel[T](0)
+    failure: Exception | None = None
+    read_ms = 0.0
+
+    async def read() -> None:
+        nonlocal failure, read_ms
+        async with send:
+            started_s = trio.current_time()
+            try:
+                async for item in source:
+                    read_ms += (trio.current_time() - started_s) * 1000
+                    await send.send(item)
+                    started_s = trio.current_time()
+            except trio.BrokenResourceError:
+                return
+            except Exception as error:
+                failure = error
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(read)
+        async with receive:
+            try:
+                async for item in receive:
+                    await sink(item)
+            except Exception as error:
+                failure = error
+                nursery.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
+    return read_ms
 
 
 def _abort_open(ctx: OperationContext) -> ControllerResult[None]:
@@ -198,13 +231,14 @@ async def reconcile(
     await write([], store=True)
     names, deleting = await topic_names(port)
     all_names = {*names, *await children(port, paths.CONFIG_TOPICS), *await writer.read(_topic_names)}
-    async for chunk in read_topics(port, sorted(all_names), passwords, strict=False):
-        topics = chunk
 
-        def topic_operations(image: MetadataImage) -> list[ZkOperation]:
-            return zk_writer.reconcile_topics(image, topics.keys(), topics)  # noqa: B023  runs before the next chunk
+    async def write_topics(topics: dict[str, ZkTopic]) -> None:
+        def operations(image: MetadataImage) -> list[ZkOperation]:
+            return zk_writer.reconcile_topics(image, topics.keys(), topics)
 
-        await write(await writer.read(topic_operations), store=False)
+        await write(await writer.read(operations), store=False)
+
+    await read_ahead(read_topics(port, sorted(all_names), passwords, strict=False), write_topics)
     contents = await read_others(port, passwords, strict=False)
 
     def other_operations(image: MetadataImage) -> list[ZkOperation]:

@@ -27,7 +27,7 @@ from pykraft.zookeeper.znodes import ZnodeError
 TOPICS_PER_READ_MAX: Final = 500
 """Topics whose znodes and configs are read at once."""
 
-PARTITIONS_PER_READ_MAX: Final = 2_000
+PARTITIONS_PER_READ_MAX: Final = 1_000
 """Partition states read at once, except where one topic has more; also what one step of the copy takes."""
 
 
