@@ -27,6 +27,10 @@ LISTEN_BACKLOG: Final = 128
 _LENGTH = struct.Struct(">i")
 
 
+class ListenError(Exception):
+    """An address that cannot be listened on; the message names it."""
+
+
 class FrameReader:
     """Takes length-prefixed frames from a stream; holds no more than what arrived."""
 
@@ -127,5 +131,10 @@ class Listener:
 
 
 async def bind(host: str, port: int) -> list[trio.SocketListener]:
-    """Listen on an address; port 0 takes a free one. Raises OSError."""
-    return await trio.open_tcp_listeners(port, host=host or None, backlog=LISTEN_BACKLOG)
+    """Listen on an address; port 0 takes a free one. Raises ListenError."""
+    try:
+        return await trio.open_tcp_listeners(port, host=host or None, backlog=LISTEN_BACKLOG)
+    except OSError as error:
+        raise ListenError(
+            f"cannot listen on {host}:{port}: {error.strerror or error}; stop what holds it, or give another address"
+        ) from error

@@ -110,7 +110,7 @@ class Node:
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Start, report ready, serve until cancelled, and stop in order.
 
-        Raises OSError, LogError, StorageError, ReplayError or ActivationError when it cannot start;
+        Raises LogError, StorageError, ListenError, ReplayError, ActivationError or OSError when it cannot start;
         WriterStoppedError when the log fails it later (inside an ExceptionGroup, as a nursery gives it).
         """
         if not self.config.zookeeper_metadata_migration_enable:

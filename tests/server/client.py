@@ -37,8 +37,10 @@ class Client:
         self._buffer = bytearray()
 
     @classmethod
-    async def open(cls, node: Node) -> Self:
-        return cls(await trio.open_tcp_stream(node.endpoint.host, node.endpoint.port))
+    async def open(cls, node: Node | str) -> Self:
+        """Connect to a node or to `host:port`."""
+        host, _, port = (node if isinstance(node, str) else node.address).rpartition(":")
+        return cls(await trio.open_tcp_stream(host, int(port)))
 
     async def ask(self, request: Any, version: int | None = None) -> Any:
         key = ApiKey(request.API_KEY)
@@ -83,8 +85,8 @@ class Client:
 
 
 @asynccontextmanager
-async def connected(node: Node) -> AsyncIterator[Client]:
-    """A connection to `node` for the length of the block."""
+async def connected(node: Node | str) -> AsyncIterator[Client]:
+    """A connection to a node or to `host:port` for the length of the block."""
     client = await Client.open(node)
     async with client.stream:
         yield client
