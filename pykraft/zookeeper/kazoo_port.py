@@ -360,7 +360,8 @@ def _new_client(hosts: str, config: ZooKeeperConfig) -> Any:
     from kazoo.client import KazooClient
 
     # kazoo waits the session timeout divided by the number of hosts for the answer to a connection attempt.
-    # A server that is just starting may swallow one; with a single host nothing else would be tried by then.
+    # A ZooKeeper 3.8 that is just starting may keep one open that it will never answer (a null pointer in its
+    # removeCnxn); with a single host nothing else would be tried by then.
     servers = hosts.split(",")
     servers *= -(-CONNECT_ATTEMPTS_MIN // len(servers))
     retry = {"max_tries": -1, "delay": 0.1, "backoff": 2, "max_delay": RECONNECT_BACKOFF_MAX_S}
