@@ -94,9 +94,10 @@ async def copy_metadata(
         batches = _batches(port, passwords, rng, max(batch_records_min, COPY_RECORDS_PER_WRITE_MIN))
         manifest.read_ms = await read_ahead(batches, append)
         end = await _write(writer, _complete if in_transaction else _complete_without_transaction)
-    except Exception:
-        log.exception("Aborting the metadata migration from ZooKeeper to KRaft. %d records were copied",
-                      manifest.records)
+    except Exception as error:
+        log.error(
+            "Aborting the metadata migration from ZooKeeper to KRaft after %d records: %s", manifest.records, error
+        )
         if in_transaction:
             await _try_to_abort(writer)
         raise
