@@ -1,0 +1,1 @@
+"""A recorded metadata log read, checked, compared, edited and exported."""
