@@ -74,12 +74,17 @@ def _end_on_sigterm(number: int, frame: FrameType | None) -> None:
 
 def run_migrate(args: argparse.Namespace) -> int:
     """0: migrated and all checks passed; 1: not so; 2: the cluster could not be set up."""
-    signal.signal(signal.SIGTERM, _end_on_sigterm)
+    before = signal.signal(signal.SIGTERM, _end_on_sigterm)
     try:
         jars.ensure(args.kafka, _tell)
-        folder = _new_folder(args.folder)
+        return _migrate(args, _new_folder(args.folder))
     except LabError as error:
         return _cannot_run(error)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _migrate(args: argparse.Namespace, folder: Path) -> int:
     settings = Settings(args.kafka, args.brokers, args.partitions, args.rate, args.controller)
     view = make_view(json=args.json)
     out = sys.stderr if args.json else sys.stdout
@@ -87,14 +92,11 @@ def run_migrate(args: argparse.Namespace) -> int:
         migration = Migration(lab, settings, view)
         try:
             report = migration.run()
-        except LabError as error:
-            view.close()
-            return _cannot_run(error)
         except KeyboardInterrupt:
-            view.close()
             print(f"interrupted; ending all processes, logs are in {folder}", file=sys.stderr)
             return CANNOT_RUN
-        view.close()
+        finally:
+            view.close()
         print(json.dumps(report.to_json(), indent=1) if args.json else report.to_text())
         if args.keep:
             print(how_to_connect(folder, migration), file=out)
