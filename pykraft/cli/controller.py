@@ -157,12 +157,8 @@ def _set_up_logging() -> None:
 
 def _report(errors: BaseExceptionGroup[BaseException]) -> None:
     """One line for each thing that stopped the controller, and the traceback of what nobody foresaw."""
-    for error in _leaves(errors):
+    from pykraft.server.failures import root_causes
+
+    for error in root_causes(errors):
         foreseen = isinstance(error, OSError | UsageError) or type(error).__module__.startswith("pykraft.")
         log.critical("%s", str(error) or type(error).__name__, exc_info=None if foreseen else error)
-
-
-def _leaves(error: BaseException) -> list[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
-        return [leaf for each in error.exceptions for leaf in _leaves(each)]
-    return [error]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import trio
 
-from pykraft.controller.activation import activation_records
+from pykraft.controller.activation import ActivationError, activation_records
 from pykraft.controller.config import ControllerConfig
 from pykraft.controller.controller_registration import own_registration
 from pykraft.controller.result import ControllerResult, OperationContext
@@ -211,7 +211,9 @@ class Node:
             if image.features:
                 self.finalized_features = FinalizedFeatures(dict(image.features), image.offset)
             await self.writer.lead(image, change.epoch, storage.log.end_offset)
-            await self.writer.write(activation_records, name="completeActivation", runs_in_premigration=True)
+            await self.writer.write(
+                activation_records, name="completeActivation", runs_in_premigration=True, raises=(ActivationError,)
+            )
             await self.writer.write(self._register, name="registerController", runs_in_premigration=True)
             self.leader_id = self.config.node_id
             self.emit("leader", epoch=change.epoch)

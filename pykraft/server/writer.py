@@ -54,6 +54,7 @@ class _Task(Generic[T]):
     runs_in_premigration: bool = False
     deadline_s: float | None = None
     on_timeout: Callable[[OperationContext], None] | None = None
+    raises: tuple[type[Exception], ...] = ()
     response: T | None = None
     error: Exception | None = None
     done: trio.Event = field(default_factory=trio.Event)
@@ -136,15 +137,17 @@ class Writer:
         name: str = "",
         timeout_ms: int | None = None,
         on_timeout: Callable[[OperationContext], None] | None = None,
+        raises: tuple[type[Exception], ...] = (),
     ) -> T:
         """Run an operation and give its response once its records are committed.
 
         An operation that waited longer than `timeout_ms` is not run: `on_timeout` is, and REQUEST_TIMED_OUT raised.
+        `raises` are errors of the operation that come to the caller as they are.
         Raises ApiError, also for what went wrong unexpectedly (UNKNOWN_SERVER_ERROR) and once the writer has stopped
         (NOT_CONTROLLER).
         """
         deadline_s = None if timeout_ms is None else trio.current_time() + timeout_ms / 1000
-        task = _Task(name or _name(op), op, None, runs_in_premigration, deadline_s, on_timeout)
+        task = _Task(name or _name(op), op, None, runs_in_premigration, deadline_s, on_timeout, raises)
         await self._queue(task)
         return await task.outcome()
 
@@ -256,9 +259,10 @@ class Writer:
         """Run `ask`; what it raises becomes the task's error, and anything but ApiError is logged as a defect."""
         try:
             return ask()
-        except ApiError as error:
-            task.error = error
         except Exception as error:
+            if isinstance(error, (ApiError, *task.raises)):
+                task.error = error
+                return None
             log.exception("%s: event failed with %s; nothing was changed", task.name, type(error).__name__)
             task.error = ApiError(ErrorCode.UNKNOWN_SERVER_ERROR, f"{type(error).__name__}: {error}")
         return None

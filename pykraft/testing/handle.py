@@ -77,7 +77,10 @@ class Controller:
     def check(self) -> None:
         """Raises what ended the controller, if something did."""
         if self._error is not None:
-            raise ControllerError(f"the controller at {self.address or 'no address'} failed") from self._error
+            from pykraft.server.failures import root_causes
+
+            causes = "; ".join(str(cause) or type(cause).__name__ for cause in root_causes(self._error))
+            raise ControllerError(f"the controller of {self.data_directory} failed: {causes}") from self._error
 
     def stop(self) -> None:
         """End it in order, as SIGTERM would; what it acknowledged is in `data_directory`. Raises what went wrong."""
@@ -155,7 +158,8 @@ def controller(
 
     `release` is the metadata.version of a new cluster; without `data_directory` it keeps its data in a temporary one;
     `zookeeper` is the connect string of a cluster to migrate; `seed` fixes all that is drawn at random; `overrides`
-    are Kafka's keys with `_` for `.`, such as `broker_session_timeout_ms=1000`. Raises ControllerError when it does not start or stop, with the cause.
+    are Kafka's keys with `_` for `.`, such as `broker_session_timeout_ms=1000`.
+    Raises ControllerError when it does not start or stop, with the cause.
 
     >>> with pykraft.testing.controller(release="3.9-IV0") as c:
     ...     start_my_brokers(voters=f"{c.node_id}@{c.address}", cluster_id=c.cluster_id)
