@@ -41,7 +41,7 @@ class TornTail(NamedTuple):
 
 def not_torn_because(fd: int, position: int, end: int, expected_offset: int) -> str | None:
     """Why the damage at `position` of a last segment of `end` bytes is not a torn tail; None when it is."""
-    follower = _find_batch(fd, position + 1, end, expected_offset)
+    follower = _find_batch(fd, position + 1, end)
     if follower is not None:
         return f"a whole batch follows at byte {follower}"
     data = os.pread(fd, min(end - position, HEADER_SIZE), position)
@@ -89,21 +89,21 @@ def _last_nonzero(fd: int, position: int, end: int) -> int:
     return position
 
 
-def _find_batch(fd: int, position: int, end: int, expected_offset: int) -> int | None:
-    """Position of the first whole batch with a good CRC and an offset after `expected_offset`, if any."""
+def _find_batch(fd: int, position: int, end: int) -> int | None:
+    """Position of the first whole batch with a good CRC, if any."""
     while position < end:
         data = os.pread(fd, min(_PAGE_BYTES + HEADER_SIZE, end - position), position)
         found = data.find(_NO_PRODUCER)
         while found >= 0:
             candidate = found - _NO_PRODUCER_AT
-            if candidate >= 0 and _is_batch(fd, position + candidate, end, expected_offset):
+            if candidate >= 0 and _is_batch(fd, position + candidate, end):
                 return position + candidate
             found = data.find(_NO_PRODUCER, found + 1)
         position += _PAGE_BYTES
     return None
 
 
-def _is_batch(fd: int, position: int, end: int, expected_offset: int) -> bool:
+def _is_batch(fd: int, position: int, end: int) -> bool:
     if end - position < HEADER_SIZE:
         return False
     header = read_header(os.pread(fd, HEADER_SIZE, position))
@@ -111,6 +111,6 @@ def _is_batch(fd: int, position: int, end: int, expected_offset: int) -> bool:
         check_header(header)
     except CorruptBatchError:
         return False
-    if header.base_offset <= expected_offset or position + header.size > end:
+    if position + header.size > end:
         return False
     return batch_crc(os.pread(fd, header.size, position), 0, header.size) == header.crc

@@ -267,7 +267,7 @@ def test_readers_see_only_whole_acknowledged_batches_while_another_thread_append
 
     def follow() -> None:
         offset = 0
-        while offset < 3000 and not (stop.is_set() and offset == log.end_offset):
+        while offset < 1001 and not (stop.is_set() and offset == log.end_offset):
             data = log.read(offset, 10_000)
             for _, header in iter_headers(data):
                 if header.base_offset != offset:
@@ -278,7 +278,7 @@ def test_readers_see_only_whole_acknowledged_batches_while_another_thread_append
     readers = [threading.Thread(target=follow) for _ in range(3)]
     for reader in readers:
         reader.start()
-    for _ in range(300):
+    for _ in range(100):
         fill(log, 10)
     stop.set()
     for reader in readers:

@@ -82,6 +82,6 @@ def test_an_observer_is_forgotten_after_its_session() -> None:
 def test_too_many_observers_push_out_the_one_unseen_for_longest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leadership, "OBSERVERS_MAX", 3)
     alone = leads(1)
-    for now, replica_id in enumerate([1001, 1002, 1003, 1001, 1004]):
+    for now, replica_id in enumerate([1001, 1002, 1001, 1003, 1004]):
         alone.fetched(ReplicaKey(replica_id), 0, 0, now)
-    assert [observer.key.id for observer in alone.observers(5)] == [1003, 1001, 1004]
+    assert [observer.key.id for observer in alone.observers(5)] == [1001, 1003, 1004]
