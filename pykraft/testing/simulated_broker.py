@@ -99,7 +99,8 @@ class SimulatedBroker:
     """One broker. `serve` runs it; the fields tell what it knows.
 
     `controller` is (host, port). `epoch` is -1 until it is registered, `fenced` until the controller says otherwise.
-    `requests` counts what the controller sent by API, `partitions` holds the latest LeaderAndIsr state of each.
+    `failure` is what ended it; `refusals` counts by error the registrations that may still succeed later, `requests`
+    by API what the controller sent; `partitions` holds the latest LeaderAndIsr state of each.
     """
 
     broker_id: int
@@ -112,6 +113,8 @@ class SimulatedBroker:
     epoch: int = -1
     fenced: bool = True
     port: int = 0
+    failure: str | None = None
+    refusals: Counter[str] = field(default_factory=Counter)
     requests: Counter[str] = field(default_factory=Counter)
     partitions: dict[tuple[str, int], LeaderAndIsrPartitionState] = field(default_factory=dict)
     live_brokers: frozenset[int] = frozenset()
@@ -174,8 +177,10 @@ class SimulatedBroker:
         error = ErrorCode(answer.error_code)
         if error is not ErrorCode.NONE:
             if error in _TRY_AGAIN:
+                self.refusals[error.name] += 1
                 return False
-            raise SimulatedBrokerError(f"broker {self.broker_id}: the registration was refused: {error.name}")
+            self.failure = f"broker {self.broker_id}: the registration was refused: {error.name}"
+            raise SimulatedBrokerError(self.failure)
         self.epoch = answer.broker_epoch
         return True
 
