@@ -20,7 +20,9 @@ from pykraft.lab.facts import zookeeper_client
 from pykraft.lab.process import Json, LogReader
 
 WATCH_INTERVAL_S = 0.25
-BATCH_HEADER = struct.Struct(">qi11xi")  # baseOffset, batchLength, …, lastOffsetDelta
+BATCH_HEADER = struct.Struct(">qi11xi30xi")  # baseOffset, batchLength, …, lastOffsetDelta, …, record count
+# How a record ends that is a NoOpRecord: length of the value, frame version, API key, version, no tags; no headers.
+NO_OP_END = b"\x08\x01\x14\x00\x00\x00"
 
 _TRANSITION = re.compile(r"KRaftMigrationDriver id=\d+\] \d+ transitioning from (\w+) to (\w+) state")
 _REGISTERED = re.compile(r"RegisterBrokerRecord\w*\W.*?brokerId=(\d+), isMigratingZkBroker=true")
@@ -40,30 +42,34 @@ class Status:
     zookeeper_writes: int = 0
     written_offset: int = -1
     log_end_offset: int = -1
+    last_change_offset: int = -1
     messages: Json = field(default_factory=dict)
 
     @property
     def lag(self) -> int | None:
         """Records in the log that ZooKeeper does not have yet; None before the first dual write."""
-        if self.written_offset <= 0 or self.log_end_offset < 0:
+        if self.written_offset <= 0 or self.last_change_offset < 0:
             return None
-        return max(0, self.log_end_offset - self.written_offset)
+        return max(0, self.last_change_offset - self.written_offset)
 
 
 class LogEnd:
-    """The last offset of a metadata log, read from the headers of its batches as the file grows."""
+    """The end of a metadata log, followed as the file grows: the last offset, and the last that changed anything.
+
+    A batch that holds one NoOpRecord, as the controller writes twice a second, changes nothing.
+    """
 
     def __init__(self, data: Path) -> None:
         self._folder = data / "__cluster_metadata-0"
         self._path: Path | None = None
         self._position = 0
-        self.offset = -1
+        self.offset = self.last_change = -1
 
-    def update(self) -> int:
-        """Read what was appended since; returns the last offset, -1 when there is none."""
+    def update(self) -> None:
+        """Read what was appended since; both offsets are -1 while there is nothing."""
         segments = sorted(self._folder.glob("*.log"))
         if not segments:
-            return self.offset
+            return
         if segments[-1] != self._path:
             self._path, self._position = segments[-1], 0
         size = self._path.stat().st_size
@@ -71,12 +77,14 @@ class LogEnd:
             while self._position + BATCH_HEADER.size <= size:
                 file.seek(self._position)
                 header = file.read(BATCH_HEADER.size)
-                base_offset, length, last_offset_delta = BATCH_HEADER.unpack(header)
+                base_offset, length, last_offset_delta, records = BATCH_HEADER.unpack(header)
                 if length <= 0 or self._position + 12 + length > size:
                     break  # preallocated space or a batch being written
                 self._position += 12 + length
                 self.offset = base_offset + last_offset_delta
-        return self.offset
+                file.seek(self._position - len(NO_OP_END))
+                if records > 1 or file.read(len(NO_OP_END)) != NO_OP_END:
+                    self.last_change = self.offset
 
 
 class Watch:
@@ -132,11 +140,13 @@ class Watch:
             for line in self._log.new_lines():
                 self._kafka_line(line)
         writes, offset = self._migration_znode()
+        self._log_end.update()
         self.status = replace(
             self.status,
             zookeeper_writes=writes,
             written_offset=offset,
-            log_end_offset=self._log_end.update(),
+            log_end_offset=self._log_end.offset,
+            last_change_offset=self._log_end.last_change,
             messages=self._workload.progress if self._workload is not None else {},
         )
         self._listener(self.status)

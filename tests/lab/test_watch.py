@@ -10,6 +10,12 @@ from pykraft.lab.cluster import Node, PykraftNode
 from pykraft.lab.process import EventProcess, Process
 from pykraft.lab.watch import LogEnd, Status, Watch
 from pykraft.log.batch import encode_batch
+from pykraft.protocol.record_frame import encode_record
+from pykraft.protocol.records.no_op_record import NoOpRecord
+from pykraft.protocol.records.topic_record import TopicRecord
+
+NO_OP = encode_record(NoOpRecord(), 0)
+CHANGE = encode_record(TopicRecord(name="orders"), 0)
 
 KAFKA_LOG = """\
 [2026-01-01 09:57:27,434] INFO [KRaftMigrationDriver id=3000] 3000 transitioning from INACTIVE to \
@@ -67,21 +73,25 @@ def test_the_end_of_the_log_follows_whole_batches_and_segments(tmp_path: Path) -
     folder = tmp_path / "__cluster_metadata-0"
     folder.mkdir()
     end = LogEnd(tmp_path)
-    assert end.update() == -1
-    first = encode_batch([b"\x01\x14\x00"] * 3, base_offset=0, leader_epoch=1, timestamp_ms=5)
-    second = encode_batch([b"\x01\x14\x00"] * 2, base_offset=3, leader_epoch=1, timestamp_ms=6)
+    end.update()
+    assert (end.offset, end.last_change) == (-1, -1)
+    first = encode_batch([CHANGE] * 3, base_offset=0, leader_epoch=1, timestamp_ms=5)
+    second = encode_batch([NO_OP] * 2, base_offset=3, leader_epoch=1, timestamp_ms=6)
     segment = folder / "00000000000000000000.log"
     segment.write_bytes(first + second[:-1])
-    assert end.update() == 2
+    end.update()
+    assert (end.offset, end.last_change) == (2, 2)
     segment.write_bytes(first + second)
-    assert end.update() == 4
+    end.update()
+    assert (end.offset, end.last_change) == (4, 4)
     (folder / "00000000000000000005.log").write_bytes(
-        encode_batch([b"\x01\x14\x00"], base_offset=5, leader_epoch=1, timestamp_ms=7)
+        encode_batch([NO_OP], base_offset=5, leader_epoch=1, timestamp_ms=7)
     )
-    assert end.update() == 5
+    end.update()
+    assert (end.offset, end.last_change) == (5, 4)
 
 
 def test_the_lag_counts_from_the_first_dual_write() -> None:
-    assert Status(written_offset=-1, log_end_offset=9).lag is None
-    assert Status(written_offset=7, log_end_offset=9).lag == 2
-    assert Status(written_offset=9, log_end_offset=8).lag == 0
+    assert Status(written_offset=-1, last_change_offset=9).lag is None
+    assert Status(written_offset=7, last_change_offset=9).lag == 2
+    assert Status(written_offset=9, last_change_offset=8).lag == 0
