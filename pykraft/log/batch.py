@@ -307,43 +307,64 @@ class _BadRecordError(Exception):
     pass
 
 
-def _read_varint(data: bytes, position: int) -> tuple[int, int]:
-    """(value, position after it) of a zigzag varint of at most 5 bytes."""
-    raw = shift = 0
+def _bad_value(delta: int, size: int) -> _BadRecordError:
+    return _BadRecordError(f"record {delta} has a value of {size} bytes or headers that do not fit it")
+
+
+def _read_unsigned(data: bytes, position: int) -> tuple[int, int]:
+    """(value, position after it) of a varint of at most 5 bytes, zigzag left as it is."""
+    value = shift = 0
     for _ in range(5):
         byte = data[position]
         position += 1
-        raw |= (byte & 0x7F) << shift
+        value |= (byte & 0x7F) << shift
         if byte < 0x80:
-            return (raw >> 1) ^ -(raw & 1), position
+            return value, position
         shift += 7
     raise _BadRecordError("a varint of more than 5 bytes")
 
 
+def _signed(zigzag: int) -> int:
+    return (zigzag >> 1) ^ -(zigzag & 1)
+
+
+def _read_varint(data: bytes, position: int) -> tuple[int, int]:
+    """(value, position after it) of a zigzag varint."""
+    value, position = _read_unsigned(data, position)
+    return _signed(value), position
+
+
 def _decode_records(data: bytes, position: int, end: int, count: int) -> list[bytes]:
+    """The values of a data batch; written out, because replaying a log is mostly this loop."""
     values: list[bytes] = []
-    append = values.append
+    append, starts_with = values.append, data.startswith
     for delta in range(count):
+        # Both lengths are zigzag varints, so twice their value; a metadata record has them in one byte or two.
         length = data[position]
-        if length < 0x80 and not length & 1:
-            length >>= 1
+        if length < 0x80:
             position += 1
+        elif (high := data[position + 1]) < 0x80:
+            length = length & 0x7F | high << 7
+            position += 2
         else:
-            length, position = _read_varint(data, position)
-        stop = position + length
+            length, position = _read_unsigned(data, position)
+        stop = position + (length >> 1)
         head = _HEADS[delta] if delta < _TABLE_SIZE else _record_head(delta)
-        if stop > end or not data.startswith(head, position):
-            _refuse_record(data, position, end, delta, length)
+        if length & 1 or stop > end or not starts_with(head, position):
+            _refuse_record(data, position, end, delta, _signed(length))
         position += len(head)
         size = data[position]
-        if size < 0x80 and not size & 1:
-            size >>= 1
+        if size < 0x80:
             position += 1
+        elif (high := data[position + 1]) < 0x80:
+            size = size & 0x7F | high << 7
+            position += 2
         else:
-            size, position = _read_varint(data, position)
-        if size < 1 or position + size + 1 != stop or data[stop - 1]:
-            raise _BadRecordError(f"record {delta} has a value of {size} bytes or headers that do not fit it")
-        append(data[position : stop - 1])
+            size, position = _read_unsigned(data, position)
+        last = position + (size >> 1)
+        if size & 1 or not size or last + 1 != stop or data[last]:
+            raise _bad_value(delta, _signed(size))
+        append(data[position:last])
         position = stop
     if position != end:
         raise _BadRecordError(f"{end - position} bytes follow the last record")
@@ -385,7 +406,7 @@ def _decode_control_records(data: bytes, position: int, end: int, count: int) ->
             raise _BadRecordError(f"control record {delta} has a key of version {version}, not 0")
         size, position = _read_varint(data, position + _KEY.size)
         if size < 1 or position + size + 1 != stop or data[stop - 1]:
-            raise _BadRecordError(f"record {delta} has a value of {size} bytes or headers that do not fit it")
+            raise _bad_value(delta, size)
         types.append(control_type)
         values.append(data[position : stop - 1])
         position = stop
