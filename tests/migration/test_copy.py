@@ -1,0 +1,329 @@
+"""The copy: ZooKeeper's contents as records, and what becomes of contents that cannot be read."""
+
+from __future__ import annotations
+
+import json
+from random import Random
+from typing import Any
+
+import pytest
+import trio
+
+from pykraft.image.metadata_version import MetadataVersion
+from pykraft.image.model import ZkMigrationState
+from pykraft.migration.copy import BatchBuffer, leftover_records, other_records, topic_records
+from pykraft.migration.states import MigrationDriverState as S
+from pykraft.migration.zk_contents import ZkContents, ZkTopic
+from pykraft.protocol.record_frame import ApiMessageAndVersion
+from pykraft.protocol.records.abort_transaction_record import AbortTransactionRecord
+from pykraft.protocol.records.config_record import ConfigRecord
+from pykraft.protocol.records.feature_level_record import FeatureLevelRecord
+from pykraft.protocol.records.no_op_record import NoOpRecord
+from pykraft.protocol.records.partition_record import PartitionRecord
+from pykraft.protocol.records.zk_migration_state_record import ZkMigrationStateRecord
+from pykraft.protocol.uuids import uuid_to_text
+from pykraft.server.migration_copy import read_ahead
+from pykraft.testing.fake_zookeeper import FakeZooKeeper, Fault, FaultKind, On
+from pykraft.zookeeper import paths
+from pykraft.zookeeper.acl_znodes import AclEntry, AclResource, Operation, PermissionType, ResourceType
+from pykraft.zookeeper.paths import PatternType
+from pykraft.zookeeper.port import ANY_VERSION, Create, Delete, SetData
+from pykraft.zookeeper.znodes import PartitionState, TopicAssignment, ZnodeError
+
+from .house import NODE_ID, House, Log, house, make
+from .test_zk_writer import Sides, acl, config, quota, scram, topic
+
+ID = bytes(15) + b"\x07"
+BROKERS: dict[str, bytes | str | None] = {
+    "/brokers/ids/0": '{"version":5,"endpoints":["PLAINTEXT://h:1"]}', "/brokers/ids/1": "{}",
+}
+CONTROLLER: dict[str, bytes | str | None] = {
+    paths.CONTROLLER_EPOCH: "3", paths.CONTROLLER: '{"version":1,"brokerid":0,"timestamp":"1"}',
+}
+
+
+def assignment(**fields: Any) -> TopicAssignment:
+    return TopicAssignment(topic_id=uuid_to_text(ID), **{"partitions": {0: [0, 1]}, **fields})
+
+
+def partitions(records: list[ApiMessageAndVersion]) -> list[PartitionRecord]:
+    return [message for message, _ in records if isinstance(message, PartitionRecord)]
+
+
+# -- records -----------------------------------------------------------------------------------------------------
+
+
+def test_a_reassigned_partition_without_leader() -> None:
+    topic = ZkTopic(
+        exists=True,
+        assignment=assignment(partitions={0: [0, 1, 2]}, adding_replicas={0: [2]}, removing_replicas={0: [1]}),
+        partitions={0: PartitionState(-1, 9, 3, [0], 1)}, partition_epochs={0: 12}, configs={"a": "1", "b": "2"},
+    )
+    records = topic_records("t", topic)
+    assert [type(message).__name__ for message, _ in records] == [
+        "TopicRecord", "ConfigRecord", "ConfigRecord", "PartitionRecord",
+    ]
+    assert {version for _, version in records} == {0}
+    (partition,) = partitions(records)
+    assert partition == PartitionRecord(
+        partition_id=0, topic_id=ID, replicas=[0, 1, 2], isr=[0], removing_replicas=[1], adding_replicas=[2], leader=-1,
+        leader_recovery_state=1, leader_epoch=9, partition_epoch=12,
+    )
+
+
+def test_a_partition_without_state_starts_with_all_replicas_in_sync() -> None:
+    (partition,) = partitions(topic_records("t", ZkTopic(exists=True, assignment=assignment(partitions={3: [1, 0]}))))
+    assert (partition.partition_id, partition.isr, partition.leader) == (3, [1, 0], 1)
+    assert (partition.leader_epoch, partition.partition_epoch, partition.leader_recovery_state) == (0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("topic", "expected"),
+    [
+        (TopicAssignment(partitions={0: [1]}), "has no topic_id"),
+        (TopicAssignment(topic_id="short", partitions={0: [1]}), "has a topic_id that is no id"),
+        (assignment(partitions={0: []}), "gives partition 0 no replicas"),
+    ],
+)
+def test_a_topic_that_makes_no_sense_is_named(topic: TopicAssignment, expected: str) -> None:
+    with pytest.raises(ZnodeError, match=f"znode /brokers/topics/t {expected}"):
+        topic_records("t", ZkTopic(exists=True, assignment=topic))
+
+
+def test_acls_come_in_kafkas_order_a_hundred_at_a_time() -> None:
+    def entries(count: int) -> list[AclEntry]:
+        return [AclEntry(f"User:{n}", "*", Operation.READ, PermissionType.ALLOW) for n in range(count)]
+
+    contents = ZkContents(acls={
+        AclResource(ResourceType.GROUP, "g", PatternType.LITERAL): entries(1),
+        AclResource(ResourceType.TOPIC, "a", PatternType.PREFIXED): entries(1),
+        AclResource(ResourceType.TOPIC, "a", PatternType.LITERAL): entries(1),
+        AclResource(ResourceType.TOPIC, "b", PatternType.LITERAL): entries(230),
+    })
+    batches = other_records(contents, Random(1))
+    assert [len(batch) for batch in batches] == [100, 100, 30, 1, 1, 1]
+    names: list[Any] = [batch[0].message for batch in batches[2:]]
+    assert [(r.resource_type, r.pattern_type, r.resource_name) for r in names] == [
+        (2, 3, "b"), (2, 3, "a"), (2, 4, "a"), (3, 3, "g"),
+    ]
+    ids: list[Any] = [record.message for batch in batches for record in batch]
+    assert len({record.id for record in ids}) == 233
+
+
+@pytest.mark.parametrize(
+    ("properties", "expected"),
+    [
+        ({"producer_byte_rate": "many"}, "has a quota producer_byte_rate of 'many', not a number"),
+        ({"SCRAM-SHA-256": "salt=x"}, "has a SCRAM credential that cannot be read"),
+        ({"SCRAM-SHA-512": "salt=*,stored_key=,server_key=,iterations=1"}, "has a SCRAM credential"),
+    ],
+)
+def test_an_entity_that_cannot_be_read_is_named(properties: dict[str, str], expected: str) -> None:
+    with pytest.raises(ZnodeError, match=rf"znode /config/users/u {expected}"):
+        other_records(ZkContents(client_entities={"/config/users/u": properties}), Random(1))
+
+
+def test_a_batch_is_full_at_its_minimum_and_never_splits_an_entity() -> None:
+    def entity(size: int) -> list[ApiMessageAndVersion]:
+        return [ApiMessageAndVersion(NoOpRecord(), 0)] * size
+
+    for sizes, expected in [
+        ([], []), ([200], [200]), ([199], [199]), ([1_000], [1_000]), ([199, 1], [200]), ([150, 150, 10], [300, 10]),
+        ([100, 99, 500, 3], [699, 3]), ([1] * 450, [200, 200, 50]),
+    ]:
+        buffer = BatchBuffer(200)
+        batches = [*(buffer.add(entity(size)) for size in sizes), buffer.flush()]
+        assert [len(batch) for batch in batches if batch] == expected
+        assert buffer.flush() is None
+
+
+# -- in the house ------------------------------------------------------------------------------------------------
+
+
+def server_with(nodes: dict[str, bytes | str | None]) -> FakeZooKeeper:
+    server = FakeZooKeeper(now_ms=lambda: 1)
+    make(server, {**BROKERS, **CONTROLLER, **nodes})
+    return server
+
+
+def topic_nodes(name: str, count: int = 1) -> dict[str, bytes | str | None]:
+    text = json.dumps({"version": 3, "topic_id": uuid_to_text(name.encode().ljust(16)),
+                       "partitions": {str(n): [0, 1] for n in range(count)}})
+    state = '{"version":1,"leader":0,"leader_epoch":1,"controller_epoch":4,"isr":[0,1]}'
+    return {paths.topic(name): text, **{paths.topic_partition_state(name, n): state for n in range(count)}}
+
+
+async def until_copied(h: House) -> None:
+    await h.register_brokers(0, 1)
+    await h.until_written()
+
+
+async def test_topics_pending_deletion_stay_behind(autojump_clock: trio.testing.MockClock) -> None:
+    server = server_with({**topic_nodes("kept"), **topic_nodes("going"), paths.delete_topic("going"): None})
+    async with house(server.connect()) as h:
+        await until_copied(h)
+        assert list(h.image.topics_by_name) == ["kept"]
+        copied = next(e for e in h.events if e["event"] == "migration_copied")
+        assert (copied["topics"], copied["partitions"], copied["records"]) == (1, 1, 2)
+
+
+@pytest.mark.parametrize("path", [
+    paths.topic("t"), paths.topic_partition_state("t", 1), paths.topic_config("t"), "/config/users/u",
+    "/config/brokers/0", paths.PRODUCER_ID_BLOCK, "/kafka-acl/Topic/t", "/delegation_token/tokens/x",
+])
+async def test_a_broken_znode_is_named_nothing_is_kept_and_the_copy_waits_for_it(
+    path: str, autojump_clock: trio.testing.MockClock
+) -> None:
+    server = server_with(topic_nodes("t", 2))
+    good = server.tree.nodes[path].data if path in server.tree.nodes else None
+    if good is None:
+        make(server, {path: "{"})
+    else:
+        server.tree.multi([SetData(path, b"{", ANY_VERSION)], 0, ())
+    async with house(server.connect()) as h:
+        await h.register_brokers(0, 1)
+        await h.until(lambda: path in h.waiting())
+        assert h.state in (S.WAIT_FOR_BROKERS, S.ZK_MIGRATION)
+        assert h.image.zk_migration_state is ZkMigrationState.PRE_MIGRATION
+        assert not h.image.topics_by_id
+        server.tree.multi([Delete(path, -1) if good is None else SetData(path, good, ANY_VERSION)], 0, ())
+        await h.until_written()
+        assert len(h.image.topics_by_id) == 1
+        assert await h.differences() == []
+
+
+async def test_a_copy_that_loses_zookeeper_half_way_is_aborted_and_done_again(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    server = server_with({**topic_nodes("a", 1_500), **topic_nodes("b", 1_500)})
+    server.inject(Fault(FaultKind.LOSE_BEFORE_APPLY, On.READ, paths.topic_partitions("b")))
+    async with house(server.connect()) as h:
+        await until_copied(h)
+        aborts = [m for m, _ in h.log.decoded() if isinstance(m, AbortTransactionRecord)]
+        assert [abort.reason for abort in aborts] == ["Aborting the migration"]
+        assert h.image.partition_count == 3_000
+    assert server.unused_faults == []
+
+
+@pytest.mark.parametrize("version", [MetadataVersion.IBP_3_4_IV0, MetadataVersion.IBP_3_5_IV2])
+async def test_without_transactions_a_second_attempt_removes_what_the_first_left(
+    version: MetadataVersion, autojump_clock: trio.testing.MockClock
+) -> None:
+    server = server_with({
+        **topic_nodes("a", 1_500), **topic_nodes("b", 1_500), paths.topic_config("a"): '{"config":{"k":"v"}}',
+        "/config/brokers/0": '{"config":{"k":"v"}}',
+    })
+    fault = server.inject(Fault(FaultKind.LOSE_BEFORE_APPLY, On.READ, paths.topic_partitions("b")))
+    log = Log()
+    async with house(server.connect(), log=log, lead=False) as h:
+        await bootstrap(h, version)
+        await until_copied(h)
+        assert h.image.partition_count == 3_000
+        assert await h.differences() == []
+    assert fault.times == 0
+    assert not any("Transaction" in type(message).__name__ for message, _ in log.decoded())
+
+
+async def bootstrap(h: House, version: MetadataVersion) -> None:
+    """What a controller of an older release wrote at its first activation."""
+    await h.write(
+        FeatureLevelRecord(name="metadata.version", feature_level=version),
+        ZkMigrationStateRecord(zk_migration_state=ZkMigrationState.PRE_MIGRATION),
+    )
+    h.runner.leader_changed(NODE_ID, 1)
+
+
+def test_leftovers_are_all_removed() -> None:
+    sides = Sides()
+    sides.apply(*topic(1, "t", 2), config(2, "t", "k", "v"), config(4, "0", "k", "v"), scram("u"), acl(31, "x"),
+                quota("producer_byte_rate", 1, {"user": "u"}))
+    sides.apply(*(message for message, _ in leftover_records(sides.image)))
+    image = sides.image
+    assert [image.topics_by_id, image.configs, image.client_quotas, image.scram, image.acls] == [{}] * 5
+
+
+# -- what ZooKeeper may lack -------------------------------------------------------------------------------------
+
+
+async def test_a_zookeeper_without_controller_epoch(autojump_clock: trio.testing.MockClock) -> None:
+    server = FakeZooKeeper()
+    make(server, BROKERS)
+    async with house(server.connect()) as h:
+        await h.register_brokers(0, 1)
+        await h.until(lambda: "ZooKeeper has no /controller_epoch" in h.waiting())
+        assert h.state is S.BECOME_CONTROLLER
+        server.tree.multi([Create(paths.CONTROLLER_EPOCH, b"1")], 0, ())
+        await h.until_written()
+
+
+async def test_a_zookeeper_without_broker_registrations(autojump_clock: trio.testing.MockClock) -> None:
+    server = FakeZooKeeper()
+    make(server, CONTROLLER)
+    async with house(server.connect()) as h:
+        await h.register_brokers(0, 1)
+        await h.until(lambda: "/brokers/ids has no children" in h.waiting())
+        make(server, BROKERS)
+        await h.until_written()
+
+
+async def test_a_broker_with_a_broken_registration_still_counts(autojump_clock: trio.testing.MockClock) -> None:
+    server = server_with({})
+    async with house(server.connect()) as h:
+        await h.register_brokers(0)
+        await h.until(lambda: "broker 1 not registered" in h.waiting())
+
+
+async def test_credentials_that_zookeeper_refuses_are_told(autojump_clock: trio.testing.MockClock) -> None:
+    server = server_with({})
+    fault = server.inject(Fault(FaultKind.NO_AUTH, On.ANY, paths.CONTROLLER_EPOCH, times=3))
+    async with house(server.connect()) as h:
+        await h.register_brokers(0, 1)
+        await h.until(lambda: "refused the credentials" in h.waiting())
+        await h.until_written()
+    assert fault.times == 0
+
+
+# -- reading ahead -----------------------------------------------------------------------------------------------
+
+
+async def test_reading_ahead_keeps_order_and_overlaps(autojump_clock: trio.testing.MockClock) -> None:
+    async def source() -> Any:
+        for number in range(5):
+            await trio.sleep(1)
+            yield number
+
+    got: list[int] = []
+
+    async def sink(number: int) -> None:
+        await trio.sleep(1)
+        got.append(number)
+
+    started_s = trio.current_time()
+    await read_ahead(source(), sink)
+    assert got == [0, 1, 2, 3, 4]
+    assert trio.current_time() - started_s == pytest.approx(6)
+
+
+@pytest.mark.parametrize("fails", ["source", "sink"])
+async def test_what_either_side_raises_comes_out(fails: str) -> None:
+    async def source() -> Any:
+        yield 1
+        if fails == "source":
+            raise ValueError(fails)
+        yield 2
+
+    async def sink(number: int) -> None:
+        if fails == "sink":
+            raise ValueError(fails)
+
+    with pytest.raises(ValueError, match=fails):
+        await read_ahead(source(), sink)
+
+
+async def test_a_config_written_by_hand_without_value_is_read_as_none() -> None:
+    """An entity that was only created has no data at all."""
+    server = server_with({**topic_nodes("t"), paths.topic_config("t"): None, "/config/users/u/clients/c": None})
+    async with house(server.connect()) as h:
+        await until_copied(h)
+        assert not h.image.configs
+        assert not any(isinstance(message, ConfigRecord) for message, _ in h.log.decoded())
