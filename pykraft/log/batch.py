@@ -12,8 +12,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, NoReturn
 
-from crc32c import crc32c
-
+from pykraft.log.crc import crc32c
 from pykraft.log.errors import BatchTooLargeError, CorruptBatchError
 
 HEADER_SIZE = 61

@@ -10,7 +10,7 @@ from crc32c import crc32c
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pykraft.log import layout
+from pykraft.log import crc, layout
 from pykraft.log.batch import (
     BATCH_BYTES_MAX,
     BATCH_RECORDS_MAX,
@@ -81,6 +81,13 @@ def test_every_batch_of_a_real_file_comes_back_byte_for_byte(path: Path) -> None
     data = path.read_bytes()
     assert b"".join(map(reencode, iter_batches(data))) == data
     assert whole_batches(data, len(data)) == len(data)
+
+
+def test_the_crc_is_castagnolis_with_or_without_the_compiled_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = {b"": 0, b"123456789": 0xE3069283, bytes(32): 0x8A9136AA}
+    assert {data: crc.crc32c(data) for data in known} == known
+    monkeypatch.setattr(crc, "EXTENSION_SUFFIXES", [])
+    assert crc._load() is crc32c
 
 
 def test_the_second_description_of_the_layout_agrees_on_a_real_log() -> None:
