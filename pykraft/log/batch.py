@@ -27,7 +27,6 @@ BATCH_RECORDS_MAX = 10_000
 _HEADER = struct.Struct(">qiibIhiqqqhii")
 _AFTER_CRC = struct.Struct(">hiqqqhii")
 _BEFORE_CRC = struct.Struct(">qiibI")
-_PREFIX = struct.Struct(">qi")
 _KEY = struct.Struct(">hh")
 _SIZE_MIN = HEADER_SIZE + 6
 
@@ -289,17 +288,6 @@ def iter_headers(data: bytes, position: int = 0) -> Iterator[tuple[int, BatchHea
             raise CorruptBatchError(header.base_offset, position, reason)
         yield position, header
         position += header.size
-
-
-def whole_batches(data: bytes, limit: int) -> int:
-    """Length of the longest run of whole batches at the start of `data` within `limit` bytes."""
-    position, end = 0, min(len(data), limit)
-    while end - position >= LENGTH_OVERHEAD:
-        size = _PREFIX.unpack_from(data, position)[1] + LENGTH_OVERHEAD
-        if size < _SIZE_MIN or position + size > end:
-            break
-        position += size
-    return position
 
 
 class _BadRecordError(Exception):

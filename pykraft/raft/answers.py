@@ -5,8 +5,8 @@ Source: raft/src/main/java/org/apache/kafka/raft/RaftUtil.java, `KafkaRaftClient
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final, Protocol, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
@@ -27,6 +27,8 @@ from pykraft.raft.leadership import Leadership, ReplicaProgress
 TOPIC: Final = "__cluster_metadata"
 PARTITION: Final = 0
 
+T = TypeVar("T")
+
 Endpoint: TypeAlias = tuple[str, int]
 """Host and port."""
 
@@ -41,6 +43,14 @@ class Leader(msgspec.Struct, frozen=True):
     id: int
     epoch: int
     endpoint: Endpoint | None = None
+
+
+def _endpoints(leader: Leader, node_endpoint: Callable[..., T]) -> list[T]:
+    """The answer's list of endpoints, in the answer's own type: the leader's or nothing."""
+    if leader.endpoint is None:
+        return []
+    host, port = leader.endpoint
+    return [node_endpoint(node_id=leader.id, host=host, port=port)]
 
 
 class _Partition(Protocol):
@@ -98,27 +108,22 @@ def fetch(
         case SnapshotNeeded(offset, epoch):
             partition.snapshot_id = fetch_response.SnapshotId(end_offset=offset, epoch=epoch)
     topic = fetch_response.FetchableTopicResponse(topic=TOPIC, topic_id=METADATA_TOPIC_ID, partitions=[partition])
-    response = fetch_response.FetchResponseData(responses=[topic])
-    if leader.endpoint is not None:
-        host, port = leader.endpoint
-        response.node_endpoints = [fetch_response.NodeEndpoint(node_id=leader.id, host=host, port=port)]
-    return response
+    return fetch_response.FetchResponseData(
+        responses=[topic], node_endpoints=_endpoints(leader, fetch_response.NodeEndpoint)
+    )
 
 
 def vote(leader: Leader, error: ErrorCode, *, granted: bool = False) -> vote_response.VoteResponseData:
-    partition = vote_response.PartitionData(
+    m = vote_response
+    partition = m.PartitionData(
         partition_index=PARTITION,
         error_code=error,
         leader_id=leader.id,
         leader_epoch=leader.epoch,
         vote_granted=granted,
     )
-    topic = vote_response.TopicData(topic_name=TOPIC, partitions=[partition])
-    response = vote_response.VoteResponseData(topics=[topic])
-    if leader.endpoint is not None:
-        host, port = leader.endpoint
-        response.node_endpoints = [vote_response.NodeEndpoint(node_id=leader.id, host=host, port=port)]
-    return response
+    topic = m.TopicData(topic_name=TOPIC, partitions=[partition])
+    return m.VoteResponseData(topics=[topic], node_endpoints=_endpoints(leader, m.NodeEndpoint))
 
 
 def begin_quorum_epoch(leader: Leader, error: ErrorCode) -> begin_quorum_epoch_response.BeginQuorumEpochResponseData:
@@ -126,11 +131,8 @@ def begin_quorum_epoch(leader: Leader, error: ErrorCode) -> begin_quorum_epoch_r
     partition = m.PartitionData(
         partition_index=PARTITION, error_code=error, leader_id=leader.id, leader_epoch=leader.epoch
     )
-    response = m.BeginQuorumEpochResponseData(topics=[m.TopicData(topic_name=TOPIC, partitions=[partition])])
-    if leader.endpoint is not None:
-        host, port = leader.endpoint
-        response.node_endpoints = [m.NodeEndpoint(node_id=leader.id, host=host, port=port)]
-    return response
+    topic = m.TopicData(topic_name=TOPIC, partitions=[partition])
+    return m.BeginQuorumEpochResponseData(topics=[topic], node_endpoints=_endpoints(leader, m.NodeEndpoint))
 
 
 def end_quorum_epoch(leader: Leader, error: ErrorCode) -> end_quorum_epoch_response.EndQuorumEpochResponseData:
@@ -138,11 +140,8 @@ def end_quorum_epoch(leader: Leader, error: ErrorCode) -> end_quorum_epoch_respo
     partition = m.PartitionData(
         partition_index=PARTITION, error_code=error, leader_id=leader.id, leader_epoch=leader.epoch
     )
-    response = m.EndQuorumEpochResponseData(topics=[m.TopicData(topic_name=TOPIC, partitions=[partition])])
-    if leader.endpoint is not None:
-        host, port = leader.endpoint
-        response.node_endpoints = [m.NodeEndpoint(node_id=leader.id, host=host, port=port)]
-    return response
+    topic = m.TopicData(topic_name=TOPIC, partitions=[partition])
+    return m.EndQuorumEpochResponseData(topics=[topic], node_endpoints=_endpoints(leader, m.NodeEndpoint))
 
 
 def describe_quorum_error(

@@ -22,7 +22,6 @@ from pykraft.log.batch import (
     encode_control_batch,
     iter_batches,
     iter_headers,
-    whole_batches,
 )
 from pykraft.log.errors import BatchTooLargeError, CorruptBatchError
 from tests.log.samples import CONTROLLER_DATA, CONTROLLER_LOG, TIMESTAMP_MS, batch
@@ -80,7 +79,6 @@ def test_a_data_batch_is_what_kafka_wrote() -> None:
 def test_every_batch_of_a_real_file_comes_back_byte_for_byte(path: Path) -> None:
     data = path.read_bytes()
     assert b"".join(map(reencode, iter_batches(data))) == data
-    assert whole_batches(data, len(data)) == len(data)
 
 
 def test_the_crc_is_castagnolis_with_or_without_the_compiled_part(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -315,10 +313,3 @@ def test_atomic_records_are_one_batch_or_none() -> None:
         encode_many([b"x"] * (BATCH_RECORDS_MAX + 1), atomic=True)
     with pytest.raises(BatchTooLargeError, match="more than the 8388608"):
         encode_many([b"x" * 3_000_000] * 3, atomic=True)
-
-
-def test_whole_batches_stops_before_a_cut_batch() -> None:
-    data = batch(0) + batch(1) + batch(2)
-    size = len(batch(0))
-    for limit in range(len(data) + 10):
-        assert whole_batches(data, limit) == min(limit, len(data)) // size * size
