@@ -50,11 +50,6 @@ def entity_path(entity: QuotaEntity) -> str | None:
     return None
 
 
-def user_path(user: str) -> str | None:
-    """The znode of a user's quotas and credentials."""
-    return entity_path(((USER, user),))
-
-
 def path_entity(path: str) -> list[tuple[str, str | None]]:
     """The (type, name) pairs of the entity whose znode is at `path`, in Kafka's order: the user first."""
     elements = paths.config_entity_path(path).split("/")

@@ -7,7 +7,7 @@ Source: KRaftMigrationZkWriter.java (operation names), core kafka.zk.KafkaZkClie
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from enum import StrEnum
 from typing import Final
 
@@ -201,11 +201,3 @@ def delete_descendants(ops: Sequence[Op], index: int, descendants: Sequence[str]
     gone = {op.path for op in ops[:index] if isinstance(op, Delete)}
     deepest_first = sorted((path for path in descendants if path not in gone), key=lambda p: (-p.count("/"), p))
     return [*ops[:index], *(Delete(path, ANY_VERSION) for path in deepest_first), *ops[index:]]
-
-
-def total(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
-    """Counts by type, added up."""
-    result: Counter[str] = Counter()
-    for count in counts:
-        result.update(count)
-    return dict(result)

@@ -28,10 +28,6 @@ class MigrationDriverState(Enum):
     KRAFT_CONTROLLER_TO_BROKER_COMM = "KRAFT_CONTROLLER_TO_BROKER_COMM"
     DUAL_WRITE = "DUAL_WRITE"
 
-    @property
-    def allows_dual_write(self) -> bool:
-        return self in (MigrationDriverState.KRAFT_CONTROLLER_TO_BROKER_COMM, MigrationDriverState.DUAL_WRITE)
-
 
 _S = MigrationDriverState
 
@@ -84,10 +80,6 @@ class ZkMigrationLeadershipState(msgspec.Struct, frozen=True, kw_only=True):
     def initial_migration_complete(self) -> bool:
         return self.kraft_metadata_offset > 0
 
-    @property
-    def claimed(self) -> bool:
-        return self.controller_epoch_zk_version >= 0
-
     def with_leader(self, node_id: int, epoch: int) -> ZkMigrationLeadershipState:
         """The same migration under another KRaft controller, which has claimed nothing yet."""
         return msgspec.structs.replace(
@@ -111,13 +103,6 @@ class ZkMigrationLeadershipState(msgspec.Struct, frozen=True, kw_only=True):
         return znodes.encode_migration(
             kraft_controller_id=self.kraft_controller_id, kraft_controller_epoch=self.kraft_controller_epoch,
             kraft_metadata_offset=self.kraft_metadata_offset, kraft_metadata_epoch=self.kraft_metadata_epoch,
-        )
-
-    def is_written_by(self, content: znodes.Migration) -> bool:
-        """Whether `content` was written by this controller in this epoch of its leadership."""
-        return (
-            content.kraft_controller_id == self.kraft_controller_id
-            and content.kraft_controller_epoch == self.kraft_controller_epoch
         )
 
 

@@ -98,7 +98,7 @@ class Sides:
             self.image.apply(record, self.image.offset + 1, EPOCH)
 
     async def run(self, operations: list[ZkOperation]) -> dict[str, int]:
-        if not self.state.claimed:
+        if self.state.controller_epoch_zk_version < 0:
             outcome = await self.zookeeper.claim(self.state)
             assert isinstance(outcome, ZkMigrationLeadershipState)
             self.state = outcome
