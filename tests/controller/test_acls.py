@@ -119,6 +119,8 @@ FILTERS: list[tuple[dict[str, Any], list[str]]] = [
     ({"principal_filter": "User:p"}, ["p"]),
     ({"operation": 4}, ["o"]),
     ({"permission_type": 2}, ["d"]),
+    ({"permission_type": 3, "resource_type_filter": 3}, ["g"]),
+    ({"operation": 14}, []),
     ({"name": ""}, []),
 ]
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from pykraft.controller.broker_config_definitions import BROKER_CONFIGS
+from pykraft.controller.config import ControllerConfig
 from pykraft.controller.config_description import describe_configs
 from pykraft.controller.effective_configs import ConfigSource, describe_topic_configs, unclean_leader_election_enabled
 from pykraft.controller.errors import ApiError
@@ -47,7 +52,6 @@ def describe(
     [result] = response.results
     assert (result.resource_type, result.resource_name) == (resource_type, name)
     for version in range(5):
-        DescribeConfigsRequestData.encode(DescribeConfigsRequestData(request.resources), version)
         response.encode(version)
     return result
 
@@ -59,6 +63,45 @@ def entry(cluster: Cluster, resource_type: int, name: str, key: str) -> Describe
 
 def value_of(found: DescribeConfigsResourceResult) -> tuple[str | None, int]:
     return found.value, found.config_source
+
+
+RECORDED: dict[str, Any] = json.loads(
+    (Path(__file__).parents[1] / "data" / "admin" / "described-configs.json").read_text()
+)
+"""What Kafka 3.9.1's controller with these properties answered after these changes. An entry: name, value, source, read
+only, sensitive; described configs also type and synonyms, each with name, value, source."""
+
+
+@pytest.mark.parametrize(("answer", "resource_type", "name"), [
+    ("topic", TOPIC, "t"), ("own", BROKER, "1"), ("cluster", BROKER, ""),
+])
+def test_what_kafka_describes(answer: str, resource_type: int, name: str) -> None:
+    described = describe(recorded_cluster(), resource_type, name).configs
+    assert [
+        [
+            found.name, found.value, found.config_source, found.read_only, found.is_sensitive, found.config_type,
+            [[synonym.name, synonym.value, synonym.source] for synonym in found.synonyms],
+        ]
+        for found in described
+    ] == RECORDED["answers"][answer]
+
+
+def test_what_kafka_tells_of_a_new_topic() -> None:
+    cluster = recorded_cluster()
+    described = describe_topic_configs(cluster.image, cluster.config, {"segment.ms": " 8 "})
+    assert [
+        [found.name, found.value, found.config_source, found.read_only, found.is_sensitive] for found in described
+    ] == RECORDED["answers"]["new topic"]
+
+
+def recorded_cluster() -> Cluster:
+    cluster = Cluster()
+    cluster.config = ControllerConfig.from_properties(RECORDED["properties"])
+    cluster.start(5)
+    cluster.create("t", [5])
+    for resource_type, name, configs in RECORDED["changes"]:
+        put(cluster, resource_type, name, **configs)
+    return cluster
 
 
 def test_a_topic_shows_every_config_by_name(cluster: Cluster) -> None:

@@ -83,6 +83,8 @@ def configs(cluster: Cluster, resource_type: int, name: str) -> dict[str, str]:
     (BROKER, "2", ErrorCode.BROKER_ID_NOT_REGISTERED),
     (BROKER, "-1", BAD_REQUEST),
     (BROKER, "one", BAD_REQUEST),
+    (BROKER, "2147483647", ErrorCode.BROKER_ID_NOT_REGISTERED),
+    (BROKER, "2147483648", BAD_REQUEST),
     (CLIENT_METRICS, "m", NONE),
     (CLIENT_METRICS, "", BAD_REQUEST),
     (GROUP, "g", ErrorCode.UNSUPPORTED_VERSION),
@@ -173,6 +175,15 @@ def test_broker_defaults_count_in_the_check(cluster: Cluster) -> None:
     assert incremental(cluster, (TOPIC, "t", [("min.compaction.lag.ms", SET, "11")]))[0][2] == BAD_CONFIG
 
 
+@pytest.mark.parametrize(("enabled", "code"), [("true", NONE), ("false", BAD_CONFIG)])
+def test_tiered_storage_needs_its_switch(enabled: str, code: ErrorCode) -> None:
+    cluster = Cluster(remote_log_storage_system_enable=enabled)
+    cluster.start(1)
+    cluster.create("t", [1])
+    change = [("remote.storage.enable", SET, "true")]
+    assert incremental(cluster, (TOPIC, "t", change)) == [(TOPIC, "t", code)]
+
+
 def test_only_changes_are_written_but_for_brokers(cluster: Cluster) -> None:
     for resource, count in (((TOPIC, "t"), 0), ((BROKER, ""), 1), ((BROKER, "1"), 1), ((CLIENT_METRICS, "m"), 0)):
         key = "interval.ms" if resource[0] == CLIENT_METRICS else "min.insync.replicas"
@@ -246,6 +257,7 @@ def test_loggers_of_this_process(cluster: Cluster, name: str, changes: list[Chan
 @pytest.mark.parametrize(("key", "value", "code"), [
     ("interval.ms", "100", NONE), ("interval.ms", "3600000", NONE), ("interval.ms", "99", BAD_REQUEST),
     ("interval.ms", "3600001", BAD_REQUEST), ("interval.ms", "soon", ErrorCode.UNKNOWN_SERVER_ERROR),
+    ("interval.ms", "2147483647", BAD_REQUEST), ("interval.ms", "2147483648", ErrorCode.UNKNOWN_SERVER_ERROR),
     ("metrics", "a,b", NONE), ("no.such.config", "1", BAD_REQUEST),
     ("match", "client_id=a.*,client_source_port = 1", NONE),
     ("match", "client_id", BAD_CONFIG), ("match", "client_id=a=b", BAD_CONFIG), ("match", "name=a", BAD_CONFIG),

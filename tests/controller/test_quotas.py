@@ -108,6 +108,7 @@ def test_not_a_number_is_taken_once() -> None:
     [record] = alter_client_quotas(cluster.ctx(), wanted).records
     cluster.image.apply(record.message, 1, 1)
     assert alter_client_quotas(cluster.ctx(), wanted).records == []
+    assert len(alter_client_quotas(cluster.ctx(), request((USER, RATE))).records) == 1
 
 
 def test_one_bad_change_spoils_its_entity_only() -> None:

@@ -129,6 +129,7 @@ def test_every_version_can_be_answered(cluster: Cluster, api_version: int) -> No
 
 @pytest.mark.parametrize(("asked_ms", "max_ms", "expiry_ms"), [
     (-1, MAX_LIFETIME_MS, EXPIRY_TIME_MS), (0, MAX_LIFETIME_MS, EXPIRY_TIME_MS), (500, 500, 500), (5000, 5000, 1000),
+    (1, 1, 1),
     (1 << 62, MAX_LIFETIME_MS, EXPIRY_TIME_MS),
 ])
 def test_lifetimes(cluster: Cluster, asked_ms: int, max_ms: int, expiry_ms: int) -> None:
@@ -154,6 +155,7 @@ def test_a_token_never_outlives_its_maximum(cluster: Cluster) -> None:
 
 def test_expiry_is_brought_forward(cluster: Cluster) -> None:
     token = create(cluster)
+    assert expire(cluster, token.hmac, period_ms=0, after_ms=5) == (NONE, NOW_MS + 5)
     assert expire(cluster, token.hmac, BOB, period_ms=10, after_ms=5) == (NONE, NOW_MS + 15)
     assert only_token(cluster).expiration_timestamp_ms == NOW_MS + 15
     assert expire(cluster, token.hmac, period_ms=10, after_ms=16)[0] is EXPIRED
