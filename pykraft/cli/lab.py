@@ -76,16 +76,16 @@ def run_migrate(args: argparse.Namespace) -> int:
     """0: migrated and all checks passed; 1: not so; 2: the cluster could not be set up."""
     before = signal.signal(signal.SIGTERM, _end_on_sigterm)
     try:
+        settings = Settings(args.kafka, args.brokers, args.partitions, args.rate, args.controller)
         jars.ensure(args.kafka, _tell)
-        return _migrate(args, _new_folder(args.folder))
+        return _migrate(args, settings, _new_folder(args.folder))
     except LabError as error:
         return _cannot_run(error)
     finally:
         signal.signal(signal.SIGTERM, before)
 
 
-def _migrate(args: argparse.Namespace, folder: Path) -> int:
-    settings = Settings(args.kafka, args.brokers, args.partitions, args.rate, args.controller)
+def _migrate(args: argparse.Namespace, settings: Settings, folder: Path) -> int:
     view = make_view(json=args.json)
     out = sys.stderr if args.json else sys.stdout
     with Lab(folder, args.kafka) as lab:

@@ -22,6 +22,9 @@ from pykraft.lab.view import View
 from pykraft.lab.watch import Watch
 
 CONTROLLER_ID = 3000
+# The metadata.version that is the newest of a Kafka release, which is its brokers' inter.broker.protocol.version. A
+# migration needs metadata transactions, that is 3.6-IV1 or later, and ZooKeeper, which 4.0 does not have.
+METADATA_VERSIONS = {"3.6": "3.6-IV2", "3.7": "3.7-IV4", "3.8": "3.8-IV0", "3.9": "3.9-IV0"}
 ISR_TIMEOUT_S = 120.0
 REGISTER_TIMEOUT_S = 90.0
 DUAL_WRITE_TIMEOUT_S = 180.0
@@ -32,13 +35,29 @@ POLL_INTERVAL_S = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What to run: `controller` is pykraft or kafka; `rate` in messages a second."""
+    """What to run: `controller` is pykraft or kafka; `rate` in messages a second.
+
+    Raises LabError for a release that cannot be migrated.
+    """
 
     version: str = "3.9.1"
     brokers: int = 3
     partitions: int = 50
     rate: int = 200
     controller: str = "pykraft"
+
+    def __post_init__(self) -> None:
+        if self._release not in METADATA_VERSIONS:
+            raise LabError(f"Kafka {self.version} cannot be migrated: take a release of {', '.join(METADATA_VERSIONS)}")
+
+    @property
+    def _release(self) -> str:
+        return ".".join(self.version.split(".")[:2])
+
+    @property
+    def metadata_version(self) -> str:
+        """Such as 3.9-IV0."""
+        return METADATA_VERSIONS[self._release]
 
 
 class Migration:
@@ -150,11 +169,17 @@ class Migration:
 
     def _start_controller(self) -> Node:
         if self.settings.controller == "pykraft":
-            self.controller = self.lab.pykraft(CONTROLLER_ID, zookeeper=self._zookeeper.address)
+            self.controller = self.lab.pykraft(
+                CONTROLLER_ID, zookeeper=self._zookeeper.address, release=self.settings.metadata_version
+            )
         else:
             cluster_id = read_tree(self._zookeeper.address, "/cluster/id")["/cluster/id"].json()["id"]
             self.controller = self.lab.kraft_controller(
-                CONTROLLER_ID, cluster_id, zookeeper=self._zookeeper.address, version=self.settings.version
+                CONTROLLER_ID,
+                cluster_id,
+                zookeeper=self._zookeeper.address,
+                version=self.settings.version,
+                release=self.settings.metadata_version,
             )
         return self.controller
 

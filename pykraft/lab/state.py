@@ -13,6 +13,7 @@ from pykraft.lab.errors import LabError
 
 STATE_FILE = "lab.json"
 STOP_TIMEOUT_S = 30.0
+_LAST = {"controller": 1, "zookeeper": 2}
 
 
 def leave_running(lab: Lab) -> Path:
@@ -29,15 +30,17 @@ def leave_running(lab: Lab) -> Path:
 
 
 def end(folder: Path) -> list[str]:
-    """End what was left running in `folder`, in reverse order of its start; returns the names of what was ended.
+    """End what was left running in `folder`; returns the names of what was ended.
 
+    Brokers go first, while the controller can still move their leaders, and ZooKeeper goes last.
     A pid that has gone to another process since is left alone. Raises LabError when nothing was left there.
     """
     path = folder / STATE_FILE
     if not path.exists():
         raise LabError(f"no lab was left running in {folder}: there is no {path}")
     ended = []
-    for entry in reversed(json.loads(path.read_text())["processes"]):
+    processes = json.loads(path.read_text())["processes"]
+    for entry in sorted(processes, key=lambda entry: _LAST.get(entry["name"].partition("-")[0], 0)):
         if _began(entry["pid"]) == entry["began"]:
             _end_one(entry["pid"], entry["began"])
             ended.append(str(entry["name"]))

@@ -23,17 +23,24 @@ def run(*arguments: str) -> int:
     return code
 
 
+def runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
 def test_down_ends_what_was_left_running(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with Lab(tmp_path) as lab:
-        sleeper = Process("broker-0", [sys.executable, "-c", "import time; time.sleep(600)"], tmp_path / "broker-0")
-        lab.nodes["broker-0"] = Node(sleeper.start(), 1, tmp_path / "broker-0")
-        pid = sleeper.pid
+        for name in ("zookeeper", "broker-0", "controller-3000", "broker-1"):
+            sleeper = Process(name, [sys.executable, "-c", "import time; time.sleep(600)"], tmp_path / name)
+            lab.nodes[name] = Node(sleeper.start(), 1, tmp_path / name)
+        pids = [node.process.pid for node in lab.nodes.values()]
         state.leave_running(lab)
-    assert Path(f"/proc/{pid}").exists()
+    assert all(runs(pid) for pid in pids)
     assert run("down", "--folder", str(tmp_path)) == 0
-    assert capsys.readouterr().out == "ended: broker-0\n"
-    stat = Path(f"/proc/{pid}/stat")
-    assert not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z"
+    assert capsys.readouterr().out == "ended: broker-0, broker-1, controller-3000, zookeeper\n"
+    assert not any(runs(pid) for pid in pids)
     assert run("down", "--folder", str(tmp_path)) == 2
 
 
@@ -44,6 +51,12 @@ def test_a_folder_in_use_is_refused(
     (tmp_path / "something").touch()
     assert run("migrate", "--folder", str(tmp_path)) == 2
     assert "is not empty" in capsys.readouterr().err
+
+
+def test_a_release_without_zookeeper_or_transactions_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("migrate", "--kafka", "4.0.2") == 2
+    assert run("migrate", "--kafka", "3.5.2") == 2
+    assert "Kafka 3.5.2 cannot be migrated: take a release of 3.6, 3.7, 3.8, 3.9" in capsys.readouterr().err
 
 
 def test_wrong_numbers_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
