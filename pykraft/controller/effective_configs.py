@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import IntEnum
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from pykraft.controller.broker_config_definitions import BROKER_CONFIGS, SYNONYMS, applicable_dynamic_configs
 from pykraft.controller.config import ControllerConfig
@@ -37,6 +37,9 @@ class EffectiveConfig(NamedTuple):
     source: ConfigSource
 
 
+_Layers: TypeAlias = tuple[tuple[ConfigSource, Mapping[str, str]], ...]
+"""Where a topic's config is looked for when it has none of its own, the nearest place first."""
+
 CLUSTER_DEFAULT: Final = ConfigResource(ResourceType.BROKER, "")
 """The resource whose configs apply to every node."""
 
@@ -57,17 +60,19 @@ def cluster_configs(image: MetadataImage) -> Mapping[str, str]:
     return image.configs.get(CLUSTER_DEFAULT, {})
 
 
-def effective_topic_config(
-    image: MetadataImage, config: ControllerConfig, definition: TopicConfigDefinition, own: Mapping[str, str]
-) -> EffectiveConfig:
-    """One config of a topic whose own configs are `own`; values stand as they were given (KafkaConfigSchema)."""
-    if definition.name in own:
-        return EffectiveConfig(own[definition.name], ConfigSource.DYNAMIC_TOPIC_CONFIG)
-    for source, configs in (
+def _dynamic_and_static(image: MetadataImage, config: ControllerConfig) -> _Layers:
+    return (
         (ConfigSource.DYNAMIC_BROKER_CONFIG, node_configs(image, config)),
         (ConfigSource.DYNAMIC_DEFAULT_BROKER_CONFIG, cluster_configs(image)),
         (ConfigSource.STATIC_BROKER_CONFIG, config.properties),
-    ):
+    )
+
+
+def _effective(definition: TopicConfigDefinition, own: Mapping[str, str], layers: _Layers) -> EffectiveConfig:
+    """One config of a topic whose own configs are `own`; values stand as they were given (KafkaConfigSchema)."""
+    if definition.name in own:
+        return EffectiveConfig(own[definition.name], ConfigSource.DYNAMIC_TOPIC_CONFIG)
+    for source, configs in layers:
         for synonym in definition.synonyms:
             if synonym.name in configs:
                 return EffectiveConfig(_converted(configs[synonym.name], synonym), source)
@@ -87,16 +92,18 @@ def _converted(text: str, synonym: Synonym) -> str:
 def unclean_leader_election_enabled(image: MetadataImage, config: ControllerConfig, topic: str) -> bool:
     """Whether a topic may get a leader from outside its ISR."""
     definition = TOPIC_CONFIGS["unclean.leader.election.enable"]
-    return effective_topic_config(image, config, definition, image.topic_configs(topic)).value.lower() == "true"
+    layers = _dynamic_and_static(image, config)
+    return _effective(definition, image.topic_configs(topic), layers).value.lower() == "true"
 
 
 def describe_topic_configs(
     image: MetadataImage, config: ControllerConfig, own: Mapping[str, str]
 ) -> list[CreatableTopicConfigs]:
     """Every config of a topic whose own configs are `own`, by name, as CreateTopics v5 and later answers it."""
+    layers = _dynamic_and_static(image, config)
     described = []
     for definition in TOPIC_CONFIGS.values():
-        value, source = effective_topic_config(image, config, definition, own)
+        value, source = _effective(definition, own, layers)
         described.append(
             CreatableTopicConfigs(
                 name=definition.name, value=value, read_only=False, config_source=source, is_sensitive=False
