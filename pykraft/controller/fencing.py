@@ -124,8 +124,7 @@ def _unfence_records(ctx: OperationContext, broker: BrokerRegistration) -> list[
 
 def _controlled_shutdown_records(ctx: OperationContext, broker: BrokerRegistration) -> list[ApiMessageAndVersion]:
     records: list[ApiMessageAndVersion] = []
-    version = ctx.image.metadata_version
-    if version.is_in_controlled_shutdown_state_supported and not broker.in_controlled_shutdown:
+    if ctx.image.metadata_version.is_in_controlled_shutdown_state_supported:
         change = BrokerRegistrationChangeRecord(
             broker_id=broker.id, broker_epoch=broker.epoch, in_controlled_shutdown=IN_CONTROLLED_SHUTDOWN
         )

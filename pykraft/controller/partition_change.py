@@ -75,7 +75,7 @@ def completed_reassignment(
     """The replicas and ISR that a reassignment ends with, or None while a target replica is not in sync."""
     new_isr = tuple(replica for replica in isr if replica not in removing)
     new_replicas = tuple(replica for replica in replicas if replica not in removing)
-    if not new_isr or not new_replicas or not set(new_replicas) <= set(new_isr):
+    if not new_replicas or not set(new_replicas) <= set(new_isr):
         return None
     return new_replicas, new_isr
 

@@ -161,8 +161,11 @@ def test_a_new_active_controller_gives_every_broker_a_fresh_session() -> None:
     cluster.heartbeat(1, fence=True)
     cluster.heartbeat(2, shut_down=True)
     cluster.monotonic_ms += 2 * SESSION_MS
+    cluster.heartbeats.register(9, fenced=False, monotonic_ms=cluster.monotonic_ms)
 
     cluster.heartbeats.activate(cluster.image, cluster.monotonic_ms)
+
+    assert cluster.heartbeats.session(9) is None, "it is not registered in the log"
 
     assert cluster.run(fence_stale_broker) is None
     assert cluster.heartbeats.next_expiry_ms() == cluster.monotonic_ms + SESSION_MS + 1
@@ -177,9 +180,24 @@ def test_a_heartbeat_that_waited_too_long_keeps_the_session_and_nothing_more() -
     touch_expired_heartbeat(
         cluster.ctx(), BrokerHeartbeatRequestData(broker_id=1, broker_epoch=broker.epoch, want_fence=True)
     )
-    cluster.monotonic_ms += SESSION_MS
-    cluster.expire(2, 3)
+    assert cluster.heartbeats.has_valid_session(1, cluster.monotonic_ms + SESSION_MS)
+    assert not cluster.heartbeats.has_valid_session(2, cluster.monotonic_ms + SESSION_MS)
+    cluster.heartbeat(1, fence=True)
+    assert cluster.image.brokers[1].fenced
+
+
+def test_a_broker_that_was_told_to_shut_down_leads_again_only_after_it_registered_again() -> None:
+    cluster = three_brokers()
+    cluster.heartbeat(1, shut_down=True)
+    cluster.expire(1)
+    cluster.heartbeat(1)
     assert not cluster.image.brokers[1].fenced
+    assert shape(cluster, "single") == [(-1, (1,))]
+
+    cluster.expire(1)
+    cluster.start(1)
+
+    assert shape(cluster, "single") == [(1, (1,))]
 
 
 def test_unregistering_takes_a_live_broker_out_of_everything() -> None:

@@ -131,6 +131,15 @@ def test_cancelling_when_only_added_replicas_are_in_sync_needs_an_unclean_electi
         assert (cluster.partition("a").isr, cluster.partition("a").leader) == ((1,), 1)
 
 
+def test_added_and_removed_replicas_are_listed_in_ascending_order() -> None:
+    cluster = ready([1, 2])
+    cluster.start(9, 16)
+    move(cluster, [16, 9])
+    assert shape(cluster.partition("a")) == ((16, 9, 1, 2), (9, 16), (1, 2))
+    move(cluster, [1])
+    assert shape(cluster.partition("a")) == ((1,), (), ())
+
+
 def test_another_target_replaces_the_one_before() -> None:
     cluster = ready([1, 2])
     move(cluster, [3, 4])

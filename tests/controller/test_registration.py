@@ -253,6 +253,18 @@ def test_the_record_holds_what_the_metadata_version_has_room_for(
     assert record.log_dirs == ([directory_of(1)] if record_version == 3 else [])
 
 
+@pytest.mark.parametrize(("release", "expected"), [("3.4", NONE), ("3.5", NOT_REGISTERED), ("3.9", NOT_REGISTERED)])
+def test_since_3_5_brokers_in_kraft_mode_wait_for_the_migration(release: str, expected: ErrorCode) -> None:
+    cluster = Cluster(F34, migration=True, state=ZkMigrationState.PRE_MIGRATION)
+    assert answer(cluster, cluster.registration(1), release) is expected
+
+
+def test_the_mode_is_checked_before_the_listeners() -> None:
+    cluster = Cluster()
+    request = cluster.registration(1, is_migrating_zk_broker=True, listeners=[])
+    assert answer(cluster, request) is NOT_REGISTERED
+
+
 def test_an_unknown_security_protocol_is_refused() -> None:
     cluster = Cluster()
     assert answer(cluster, cluster.registration(1, listeners=[Listener("A", "a", 1, 9)])) is INVALID

@@ -147,6 +147,14 @@ def test_a_new_partition_is_led_by_its_first_active_replica() -> None:
     assert partition.directories == (directory_of(4), directory_of(2), directory_of(1))
 
 
+def test_partitions_assigned_by_hand_may_come_in_any_order() -> None:
+    cluster = ready()
+    request = CreateTopicsRequestData(topics=[manual((1, [1, 2]), (0, [2, 3]))])
+    cluster.run(lambda ctx: create_topics(ctx, request, 7))
+    assert [message.partition_id for message in cluster.messages[1:]] == [0, 1]
+    assert [cluster.partition("new", number).replicas for number in range(2)] == [(2, 3), (1, 2)]
+
+
 def test_a_broker_with_two_directories_chooses_later_and_one_that_shuts_down_is_not_in_sync() -> None:
     cluster = ready()
     cluster.register(5, log_dirs=[directory_of(5), directory_of(5, 1)])
@@ -187,6 +195,7 @@ def test_more_records_than_a_request_may_write_refuse_it_whole() -> None:
         [topic("x", limit // 2), topic("y", limit // 2)],
         [topic("x", 2_147_483_647)],
         [topic("x", limit - 1, configs=[("retention.ms", "1")])],
+        [manual(*((number, [1]) for number in range(limit)))],
     ):
         with pytest.raises(TooManyRecordsError) as caught:
             create_topics(cluster.ctx(), CreateTopicsRequestData(topics=topics), 7)
@@ -237,11 +246,12 @@ def test_topics_are_deleted_by_id_and_every_muddle_is_told() -> None:
         DeleteTopicState(None, ids["old"]),
         DeleteTopicState(None, ids["a.b"]),
         DeleteTopicState(None, ids["a.b"]),
+        DeleteTopicState("a.b"),
     )
     assert codes(results) == {
         ("x", ids["x"]): E.NONE, (None, unknown): E.UNKNOWN_TOPIC_ID, (None, ZERO_UUID): E.INVALID_REQUEST,
         ("y", ids["y"]): E.INVALID_REQUEST, ("old", ids["old"]): E.INVALID_REQUEST,
-        (None, ids["a.b"]): E.INVALID_REQUEST,
+        (None, ids["a.b"]): E.INVALID_REQUEST, ("a.b", ids["a.b"]): E.INVALID_REQUEST,
     }
     assert set(cluster.image.topics_by_name) == {"old", "a.b", "y"}
 

@@ -13,6 +13,7 @@ from pykraft.image.delta import MetadataDelta
 from pykraft.image.metadata_image import MetadataImage, ReplayError
 from pykraft.image.metadata_version import FEATURE_NAME, MetadataVersion
 from pykraft.image.model import (
+    DIRECTORY_LOST,
     DIRECTORY_MIGRATING,
     DIRECTORY_UNASSIGNED,
     ConfigResource,
@@ -177,8 +178,9 @@ def test_the_sets_that_operations_ask_for_follow_the_partitions() -> None:
 
 def test_a_removed_topic_takes_its_configs_along() -> None:
     image = with_topic(ConfigRecord(2, "a", "retention.ms", "1"), ConfigRecord(4, "a", "x", "1"))
-    apply(image, RemoveTopicRecord(topic_id=T1))
+    delta = delta_of(image, RemoveTopicRecord(topic_id=T1))
     assert image.configs == {ConfigResource(ResourceType.BROKER, "a"): {"x": "1"}}
+    assert delta.configs == {ConfigResource(ResourceType.TOPIC, "a"): {"retention.ms": "1"}}
 
 
 # -- deltas ------------------------------------------------------------------------------------------------------
@@ -279,6 +281,12 @@ def test_a_transaction_is_one_change_at_its_end() -> None:
     assert set(delta.brokers) == {2, 3}
 
 
+def test_changes_from_before_a_transaction_that_nobody_took_come_with_it() -> None:
+    image = with_topic()
+    delta = delta_of(image, broker(1), BeginTransactionRecord(), broker(2), EndTransactionRecord(), broker(3))
+    assert set(delta.brokers) == {1, 2, 3}
+
+
 def test_an_aborted_transaction_never_was() -> None:
     image = with_topic(ZkMigrationStateRecord(zk_migration_state=2))
     apply(image, broker(1))
@@ -347,6 +355,17 @@ def test_the_log_of_a_real_migration_replays() -> None:
     for delta in reversed(deltas):
         image.revert(delta)
     assert contents(image) == contents(MetadataImage())
+
+
+@pytest.mark.parametrize(
+    ("directory", "of_a_broker_with_some", "of_one_with_none"),
+    [(D1, True, True), (D2, False, True), (DIRECTORY_MIGRATING, True, True), (DIRECTORY_UNASSIGNED, True, True),
+     (DIRECTORY_LOST, False, False)],
+)
+def test_which_directories_are_online(directory: bytes, of_a_broker_with_some: bool, of_one_with_none: bool) -> None:
+    image = image_with(broker(1, log_dirs=[D1]), broker(2))
+    assert image.brokers[1].has_online_directory(directory) is of_a_broker_with_some
+    assert image.brokers[2].has_online_directory(directory) is of_one_with_none
 
 
 def test_directories_of_a_partition() -> None:
