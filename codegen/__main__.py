@@ -71,7 +71,10 @@ def write(root: Path) -> int:
 
 
 def show(name: str, version: int) -> str:
-    """The straight-line reader and writer of one version of a message or record, by schema or class name."""
+    """The straight-line reader and writer of one version of a message or record, by schema or class name.
+
+    Behind them those of runs in its arrays, for elements of one shape as an example.
+    """
     from pykraft.protocol import _compile
 
     for message in load_all(ROOT):
@@ -81,7 +84,8 @@ def show(name: str, version: int) -> str:
             cls = getattr(module, message.class_name)
             if version not in message.versions:
                 raise SystemExit(f"{name} has versions {message.versions}, not {version}")
-            return _compile.reader_source(cls, version) + "\n\n" + _compile.writer_source(cls, version)
+            return "\n\n".join([_compile.reader_source(cls, version), _compile.writer_source(cls, version),
+                                *_compile.run_examples(cls, version)])
     raise SystemExit(f"no schema is named {name}")
 
 

@@ -20,8 +20,8 @@ class Misfit(Exception):  # noqa: N818 - never leaves this package: it asks for 
 
 
 # What the straight-line code raises on bytes or values that do not fit.
-_READ_FAILURES: Final = (Misfit, IndexError, struct.error, UnicodeDecodeError)
-_WRITE_FAILURES: Final = (Misfit, AttributeError, TypeError, ValueError, OverflowError, struct.error)
+READ_FAILURES: Final = (Misfit, IndexError, struct.error, UnicodeDecodeError)
+WRITE_FAILURES: Final = (Misfit, AttributeError, TypeError, ValueError, OverflowError, struct.error)
 
 _readers: Final[dict[tuple[type[Any], int], Callable[[bytes, int], tuple[Any, int]]]] = {}
 _writers: Final[dict[tuple[type[Any], int], Callable[[Any], bytes]]] = {}
@@ -44,7 +44,7 @@ def decode_prefix(cls: type[M], data: bytes, version: int, start: int = 0) -> tu
         message, p = reader(data, start)
         if p > len(data):
             raise Misfit
-    except _READ_FAILURES as failure:
+    except READ_FAILURES as failure:
         from pykraft.protocol import _careful  # only needed once something is wrong
 
         _careful.decode_prefix(cls, data, version, start)
@@ -57,7 +57,7 @@ def encode(message: Message, version: int) -> bytes:
     writer = _writers.get((type(message), version)) or _writer(type(message), version)
     try:
         return writer(message)
-    except _WRITE_FAILURES as failure:
+    except WRITE_FAILURES as failure:
         from pykraft.protocol import _careful  # only needed once something is wrong
 
         _careful.encode(message, version)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import struct
-import sys
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, Final
 
-from pykraft.protocol import _wire
-from pykraft.protocol._codecs import Misfit
+from pykraft.protocol import _run_source, _source, _wire
 from pykraft.protocol._layout import (
     FIXED,
     Field,
@@ -20,18 +19,18 @@ from pykraft.protocol._layout import (
     untagged,
 )
 from pykraft.protocol._message import Message, Struct
+from pykraft.protocol._runs import RUN_MIN, ReadRuns, WriteRuns
+from pykraft.protocol._source import default_source, not_default
 
+# How many elements are taken one by one before runs are looked for again.
+BETWEEN_RUNS: Final = 16
 _ITEM_SIZE = {char: struct.calcsize(">" + char) for char in FIXED.values()}
 
 
 def build(source: str, cls: type[Message], name: str) -> Any:
-    """Run the source beside the classes of a message's module; gives the function of that name."""
-    space: dict[str, Any] = {
-        **vars(sys.modules[cls.__module__]), **_wire.NAMES,
-        "Packer": struct.Struct, "ARRAYS": _wire.ARRAYS, "Misfit": Misfit,
-    }
-    exec(compile(source, f"<{name} {cls.__name__}>", "exec"), space)
-    return space[name]
+    """Run the source of a reader or writer; gives the function of that name."""
+    given = {**_wire.NAMES, "ARRAYS": _wire.ARRAYS, "ReadRuns": ReadRuns, "WriteRuns": WriteRuns}
+    return _source.run(source, cls, name, given)
 
 
 def reader_source(cls: type[Message], version: int) -> str:
@@ -45,6 +44,24 @@ def reader_source(cls: type[Message], version: int) -> str:
 def writer_source(cls: type[Message], version: int) -> str:
     """The source of `encode(message) -> bytes` for one version."""
     return _Writer(version, is_flexible(cls, version)).source(cls)
+
+
+def run_examples(cls: type[Message], version: int) -> Iterator[str]:
+    """The source of the readers and writers of runs in arrays of a message, for elements of one shape."""
+    flexible = is_flexible(cls, version)
+    for struct_class in dict.fromkeys(_in_runs(cls, version)):
+        shape = _run_source.example(struct_class, version)
+        for source in (_run_source.reader, _run_source.writer):
+            title = f"# {struct_class.__name__}: elements with the lengths {shape} in them\n"
+            yield title + source(struct_class, version, flexible, shape)
+
+
+def _in_runs(cls: type[Struct], version: int) -> Iterator[type[Struct]]:
+    for field in layout(cls):
+        if field.struct is not None and version in field.versions:
+            if field.is_array and _run_source.suits(field.struct, version):
+                yield field.struct
+            yield from _in_runs(field.struct, version)
 
 
 class _Emitter:
@@ -66,6 +83,10 @@ class _Emitter:
 
     def array(self, char: str) -> str:
         return self.packers.setdefault(f'ARRAYS["{char}"]', f"{_ARRAY_NAMES[char]}s")
+
+    def runs(self, kind: str, cls: type[Struct]) -> str:
+        made = f"{kind}({cls.__name__}, {self.version}, {self.flexible})"
+        return self.packers.setdefault(made, f"runs{len(self.packers)}")
 
     def finish(self, head: str) -> str:
         consts = [f"{name} = {made}" for made, name in self.packers.items()]
@@ -194,7 +215,7 @@ class _Reader(_Emitter):
         else:
             char = FIXED[field.kind]
             self.emit(f"n = {length}") if length != "n" else None
-            self.emit(f"{target} = list({self.array(char)}[n].unpack_from(data, p))")
+            self.emit(f"{target} = [*{self.array(char)}[n].unpack_from(data, p)]")
             self.emit("p += n" if _ITEM_SIZE[char] == 1 else f"p += n * {_ITEM_SIZE[char]}")
 
     def struct_array(self, field: Field, cls: type[Struct], target: str, depth: int, length: str) -> None:
@@ -204,12 +225,25 @@ class _Reader(_Emitter):
         self.emit("    raise Misfit")
         self.emit(f"{target} = []")
         self.emit(f"add_{depth} = {target}.append")
-        self.emit("for _ in range(n):")
+        in_runs = _run_source.suits(cls, self.version)
+        if in_runs:
+            self.emit(f"left_{depth} = n")
+            self.emit(f"while left_{depth} > 0:")
+            self.indent += 1
+            self.emit(f"if left_{depth} >= {RUN_MIN}:")
+            runs = self.runs("ReadRuns", cls)
+            self.emit(f"    left_{depth}, p = {runs}(data, p, left_{depth}, {target})")
+            self.emit(f"for _ in range(min(left_{depth}, {BETWEEN_RUNS})):")
+        else:
+            self.emit("for _ in range(n):")
         self.indent += 1
         made = self.struct(cls, depth + 1)
         self.flush()
         self.emit(f"add_{depth}({made})")
         self.indent -= 1
+        if in_runs:
+            self.emit(f"left_{depth} -= {BETWEEN_RUNS}")
+            self.indent -= 1
 
     def string_array(self, field: Field, target: str, depth: int, length: str) -> None:
         compact = field_is_flexible(field, self.flexible, self.version)
@@ -280,6 +314,7 @@ class _Writer(_Emitter):
     def __init__(self, version: int, flexible: bool) -> None:
         super().__init__(version, flexible)
         self.pending: list[tuple[str, str]] = []
+        self.parts = "out"
         self.sink = "w"
 
     def source(self, cls: type[Message]) -> str:
@@ -384,11 +419,7 @@ class _Writer(_Emitter):
 
     def elements(self, field: Field, name: str, depth: int, compact: bool) -> None:
         if field.struct is not None:
-            self.emit(f"for e_{depth} in {name}:")
-            self.indent += 1
-            self.struct(field.struct, f"e_{depth}", depth + 1)
-            self.flush()
-            self.indent -= 1
+            self.structs(field.struct, name, depth)
         elif field.kind == "string":
             self.emit(f"for e_{depth} in {name}:")
             self.indent += 1
@@ -402,6 +433,25 @@ class _Writer(_Emitter):
         else:
             self.emit(f"if {name}:")
             self.emit(f"    {self.sink}({self.array(FIXED[field.kind])}[len({name})].pack(*{name}))")
+
+    def structs(self, cls: type[Struct], name: str, depth: int) -> None:
+        in_runs = _run_source.suits(cls, self.version)
+        if in_runs:
+            self.emit(f"i_{depth} = 0")
+            self.emit(f"while i_{depth} < len({name}):")
+            self.indent += 1
+            self.emit(f"if len({name}) - i_{depth} >= {RUN_MIN}:")
+            self.emit(f"    i_{depth} = {self.runs('WriteRuns', cls)}({name}, i_{depth}, {self.parts})")
+            self.emit(f"for e_{depth} in {name}[i_{depth}:i_{depth} + {BETWEEN_RUNS}]:")
+        else:
+            self.emit(f"for e_{depth} in {name}:")
+        self.indent += 1
+        self.struct(cls, f"e_{depth}", depth + 1)
+        self.flush()
+        self.indent -= 1
+        if in_runs:
+            self.emit(f"i_{depth} += {BETWEEN_RUNS}")
+            self.indent -= 1
 
     def tags(self, cls: type[Struct], value: str, depth: int) -> None:
         """The block of tagged fields: those that are not default, and the unknown ones that were kept."""
@@ -429,32 +479,16 @@ class _Writer(_Emitter):
         self.emit(f"y_{depth} = {value}.{field.attr}")
         self.emit(f"if {not_default(field, f'y_{depth}')}:")
         self.indent += 1
-        outer, self.sink = self.sink, f"w_{depth}_{field.tag}"
-        parts = f"out_{depth}_{field.tag}"
-        self.emit(f"{parts} = []")
-        self.emit(f"{self.sink} = {parts}.append")
+        outer = self.parts, self.sink
+        self.parts, self.sink = f"out_{depth}_{field.tag}", f"w_{depth}_{field.tag}"
+        self.emit(f"{self.parts} = []")
+        self.emit(f"{self.sink} = {self.parts}.append")
         if field.struct is not None and not field.is_array and self.version in field.nullable:
             self.emit(f"x_{depth} = y_{depth}")
             self.nullable_struct(field.struct, depth, 'b"\\x00"', 'b"\\x01"')
         else:
             self.field(field, f"y_{depth}", depth, compact=True)
             self.flush()
-        self.emit(f't_{depth}.append(({field.tag}, b"".join({parts})))')
-        self.sink = outer
+        self.emit(f't_{depth}.append(({field.tag}, b"".join({self.parts})))')
+        self.parts, self.sink = outer
         self.indent -= 1
-
-
-def default_source(field: Field) -> str:
-    """A fresh default of a field, as source."""
-    return f"{type(field.default).__name__}()" if isinstance(field.default, Struct) else repr(field.default)
-
-
-def not_default(field: Field, value: str) -> str:
-    """The condition that a value is not the field's default."""
-    if field.default is None:
-        return f"{value} is not None"
-    if field.default is False:
-        return value
-    if field.default is True:
-        return f"not {value}"
-    return f"{value} != {default_source(field)}"

@@ -1,0 +1,34 @@
+"""Pieces of Python source that compiled readers and writers are made of, and the running of it."""
+
+from __future__ import annotations
+
+import struct
+import sys
+from typing import Any
+
+from pykraft.protocol._codecs import Misfit
+from pykraft.protocol._layout import Field
+from pykraft.protocol._message import Struct
+
+
+def run(source: str, cls: type[Struct], name: str, given: dict[str, Any]) -> Any:
+    """Run the source beside the classes of a message's module and what is given; gives the function of that name."""
+    space: dict[str, Any] = {**vars(sys.modules[cls.__module__]), "Packer": struct.Struct, "Misfit": Misfit, **given}
+    exec(compile(source, f"<{name} {cls.__name__}>", "exec"), space)
+    return space[name]
+
+
+def default_source(field: Field) -> str:
+    """A fresh default of a field, as source."""
+    return f"{type(field.default).__name__}()" if isinstance(field.default, Struct) else repr(field.default)
+
+
+def not_default(field: Field, value: str) -> str:
+    """The condition that a value is not the field's default."""
+    if field.default is None:
+        return f"{value} is not None"
+    if field.default is False:
+        return value
+    if field.default is True:
+        return f"not {value}"
+    return f"{value} != {default_source(field)}"

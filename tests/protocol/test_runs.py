@@ -1,0 +1,189 @@
+"""Arrays long enough to be read and written a run at a time: the same bytes, values and errors as one by one."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+import pytest
+
+from pykraft.protocol import _careful, _run_source, _runs, _source
+from pykraft.protocol._layout import Field, is_flexible, layout
+from pykraft.protocol._message import Message, Struct
+from pykraft.protocol.errors import DecodeError, EncodeError
+from pykraft.protocol.messages.leader_and_isr_request import (
+    LeaderAndIsrPartitionState,
+    LeaderAndIsrRequestData,
+    LeaderAndIsrTopicState,
+)
+from pykraft.protocol.messages.metadata_response import (
+    MetadataResponseData,
+    MetadataResponsePartition,
+    MetadataResponseTopic,
+)
+
+from .values import every_class, field_value, struct_value
+
+METADATA: Final = 12
+
+
+def run_arrays(cls: type[Struct], version: int) -> Iterator[tuple[tuple[str, ...], type[Struct]]]:
+    """The attributes that lead to each array whose elements come in runs, and the class of the elements."""
+    for field in layout(cls):
+        if field.struct is not None and version in field.versions and version not in field.tagged:
+            if field.is_array and _run_source.suits(field.struct, version):
+                yield (field.attr,), field.struct
+            elif field.is_array:
+                for path, found in run_arrays(field.struct, version):
+                    yield (field.attr, *path), found
+
+
+def alike(cls: type[Struct], version: int, rng: random.Random, lengths: dict[str, Any]) -> Struct:
+    """An element with the lengths that the first one got, other values."""
+    def value(field: Field) -> Any:
+        if field.is_array or field.kind in ("string", "bytes", "records"):
+            chosen = lengths.setdefault(field.attr, field_value(field, version, rng, False))
+            return chosen if isinstance(chosen, str | bytes | None) else [
+                field_value(field._replace(is_array=False, nullable=field.nullable._replace(lowest=1, highest=0)),
+                            version, rng, False) for _ in chosen]
+        return field_value(field, version, rng, False)
+
+    return cls(**{field.attr: value(field) for field in layout(cls)
+                  if version in field.versions and version not in field.tagged})
+
+
+def drawn(cls: type[Struct], version: int, rng: random.Random, flexible: bool) -> list[Struct]:
+    """Elements in runs of many lengths, with some that fit no run between them."""
+    found: list[Struct] = []
+    shapes: list[dict[str, Any]] = [{}, {}]
+    while len(found) < 50:
+        lengths = rng.choice(shapes)
+        found += [alike(cls, version, rng, lengths) for _ in range(rng.choice((1, 2, 9, 20)))]
+        if rng.random() < 0.5:
+            found.append(struct_value(cls, version, rng, flexible))
+    return found
+
+
+def placed(message: Struct, path: tuple[str, ...], elements: list[Struct], version: int) -> Message:
+    """The message with the elements as the array at this path; arrays on the way get one element."""
+    inner = message
+    for attr in path[:-1]:
+        [field] = [field for field in layout(type(inner)) if field.attr == attr]
+        assert field.struct is not None
+        made = struct_value(field.struct, version, random.Random(0), False)
+        setattr(inner, attr, [made])
+        inner = made
+    setattr(inner, path[-1], elements)
+    assert isinstance(message, Message)
+    return message
+
+
+def every_array() -> list[Any]:
+    found = {}
+    for cls in every_class():
+        for version in range(cls.MIN_VERSION, cls.MAX_VERSION + 1):
+            for path, struct in run_arrays(cls, version):
+                found[cls, path, is_flexible(cls, version)] = (version, struct)
+    return [pytest.param(cls, path, *rest, id=f"{cls.__name__}-{rest[0]}-{'.'.join(path)}")
+            for (cls, path, _), rest in found.items()]
+
+
+@pytest.mark.parametrize(("cls", "path", "version", "struct"), every_array())
+def test_as_one_by_one(
+    cls: type[Message], path: tuple[str, ...], version: int, struct: type[Struct], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_runs, "MET_MIN", _runs.RUN_MIN)
+    rng = random.Random(f"{cls.__name__} {path}")
+    flexible = is_flexible(cls, version)
+    value = placed(cls(), path, drawn(struct, version, rng, flexible), version)
+    raw = value.encode(version)
+    assert raw == _careful.encode(value, version)
+    assert cls.decode(raw, version).encode(version) == raw
+    for _ in range(3):
+        at = rng.randrange(len(raw))
+        spoiled = raw[:at] + rng.randbytes(1) + raw[at + 1:]
+        assert verdict(cls.decode, spoiled, version) == verdict(
+            lambda data, found: _careful.decode(cls, data, found), spoiled, version)
+
+
+def verdict(decode: Callable[[bytes, int], Message], raw: bytes, version: int) -> bytes | str:
+    try:
+        return decode(raw, version).encode(version)
+    except DecodeError as error:
+        return str(error)
+
+
+def metadata(partitions: list[MetadataResponsePartition]) -> MetadataResponseData:
+    return MetadataResponseData(topics=[MetadataResponseTopic(name="t", partitions=partitions)])
+
+
+def partition(number: int) -> MetadataResponsePartition:
+    return MetadataResponsePartition(0, number, 1, 5, [1, 2, 3], [1, 2, 3], [])
+
+
+@pytest.mark.parametrize("at", [0, 7, 8, 100, 255, 256, 999])
+@pytest.mark.parametrize(("attr", "value", "reason"), [
+    ("replica_nodes", None, "replicaNodes: null"),
+    ("replica_nodes", [1, 2, 2**31], "replicaNodes[2]: expected int32"),
+    ("replica_nodes", "abc", "replicaNodes: expected a list"),
+    ("offline_replicas", None, "offlineReplicas: null"),
+    ("offline_replicas", 0, "offlineReplicas: expected a list"),
+    ("leader_id", "1", "leaderId: expected int32"),
+    ("unknown_tagged_fields", ((5, b""), (5, b"")), "taggedFields: tag 5 is there twice"),
+])
+def test_a_bad_element_in_a_run_is_named(at: int, attr: str, value: object, reason: str) -> None:
+    partitions = [partition(number) for number in range(1000)]
+    metadata(partitions).encode(METADATA)
+    setattr(partitions[at], attr, value)
+    with pytest.raises(EncodeError) as caught:
+        metadata(partitions).encode(METADATA)
+    assert f"topics[0].partitions[{at}].{reason}" in str(caught.value)
+
+
+def test_what_is_no_partition_is_named() -> None:
+    partitions: list[Any] = [partition(number) for number in range(1000)]
+    metadata(partitions).encode(METADATA)
+    partitions[500] = 7
+    with pytest.raises(EncodeError, match=r"partitions\[500\]: expected MetadataResponsePartition, got int 7"):
+        metadata(partitions).encode(METADATA)
+
+
+def test_truncated_in_a_run() -> None:
+    raw = metadata([partition(number) for number in range(300)]).encode(METADATA)
+    MetadataResponseData.decode(raw, METADATA)
+    for length in range(len(raw) - 90, len(raw), 4):
+        with pytest.raises(DecodeError, match=r"^topics|^taggedFields"):
+            MetadataResponseData.decode(raw[:length], METADATA)
+
+
+def test_a_run_of_leader_and_isr_keeps_the_uuid_and_the_flags() -> None:
+    states = [LeaderAndIsrPartitionState(partition_index=number, isr=[1, 2], replicas=[1, 2, 3], is_new=number % 2 == 0)
+              for number in range(400)]
+    value = LeaderAndIsrRequestData(topic_states=[LeaderAndIsrTopicState(topic_name="t", partition_states=states)])
+    assert LeaderAndIsrRequestData.decode(value.encode(7), 7) == value
+
+
+def test_the_number_of_compiled_shapes_is_limited() -> None:
+    reads = _runs.ReadRuns(MetadataResponsePartition, METADATA, True)
+    writes = _runs.WriteRuns(MetadataResponsePartition, METADATA, True)
+    for replicas in range(30):
+        for isr in range(10):
+            elements = [MetadataResponsePartition(replica_nodes=[0] * replicas, isr_nodes=[1] * isr)] * 70
+            parts: list[bytes] = []
+            for _ in range(2):
+                assert writes(elements, 0, parts) == len(parts)
+            raw = b"".join(parts)
+            assert reads(raw, 0, len(parts), []) in ((0, len(raw)), (len(parts), 0))
+    for runs in (reads, writes):
+        assert len(runs.compiled) == _runs.SHAPES_MAX
+        assert len(runs.met) <= _runs.COUNTED_MAX
+
+
+def test_the_code_of_a_run_is_straight() -> None:
+    source = _run_source.reader(MetadataResponsePartition, METADATA, True, (3, 3, 0))
+    assert "for (error_code_, partition_index_" in source
+    assert "loop" not in source
+    read = _source.run(source, MetadataResponsePartition, "read", {"alike": _runs.alike})
+    raw = metadata([partition(1)] * 2).encode(METADATA)
+    assert read(raw, raw.index(b"\x00\x00\x00\x00\x00\x01\x00\x00\x00\x01\x00\x00\x00\x05"), 2) == [partition(1)] * 2
