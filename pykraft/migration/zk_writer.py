@@ -145,8 +145,7 @@ class ZkWriter:
         if new or any(_assignment(before) != _assignment(now) for before, now in pairs.values()):
             operations.append(_update_topic(topic))
         if new:
-            ops = [op for number in new for op in self._create_partition(topic, number)]
-            operations.append(ZkOperation(Type.UPDATE_PARTITION, topic.name, tuple(ops)))
+            operations.append(self._create_partitions(topic, new))
         changed = sorted(number for number, (before, now) in pairs.items() if _state(before) != _state(now))
         if changed:
             operations.append(self._update_partitions(topic, changed))
@@ -159,10 +158,7 @@ class ZkWriter:
         states = held.partitions
         missing = sorted(topic.partitions.keys() - states.keys())
         if missing:
-            ops: list[Op] = [] if states else [Create(paths.topic_partitions(topic.name))]
-            for number in missing:
-                ops += self._create_partition(topic, number)
-            operations.append(ZkOperation(Type.UPDATE_PARTITION, topic.name, tuple(ops)))
+            operations.append(self._create_partitions(topic, missing))
         changed = sorted(
             number for number, state in topic.partitions.items()
             if number in states and not _same_state(state, states[number])
@@ -171,10 +167,8 @@ class ZkWriter:
             operations.append(self._update_partitions(topic, changed))
         extra = sorted(_known_partitions(held) - topic.partitions.keys())
         if extra:
-            ops = []
-            for number in extra:
-                ops += _delete_partition(topic.name, number)
-            operations.append(ZkOperation(Type.DELETE_PARTITION, topic.name, tuple(ops)))
+            ops = tuple(op for number in extra for op in _delete_partition(topic.name, number))
+            operations.append(ZkOperation(Type.DELETE_PARTITION, topic.name, ops))
         return operations
 
     def _create_topic(self, topic: TopicImage) -> ZkOperation:
@@ -192,6 +186,10 @@ class ZkWriter:
             Create(paths.topic_partition(topic.name, number)),
             Create(paths.topic_partition_state(topic.name, number), self._encode_state(topic.partitions[number])),
         )
+
+    def _create_partitions(self, topic: TopicImage, numbers: Iterable[int]) -> ZkOperation:
+        ops = tuple(op for number in numbers for op in self._create_partition(topic, number))
+        return ZkOperation(Type.UPDATE_PARTITION, topic.name, ops)
 
     def _update_partitions(self, topic: TopicImage, numbers: Iterable[int]) -> ZkOperation:
         name, partitions = topic.name, topic.partitions

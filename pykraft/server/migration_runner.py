@@ -77,6 +77,9 @@ log = logging.getLogger(__name__)
 NO_IMAGE: Final = -1
 """The metric ZkMigrationState before the first image."""
 
+RECONNECTED_PAUSE_MS: Final = 100
+"""Between a new connection and the poll it gives rise to: bounds what a connection that comes and goes may cost."""
+
 _AUTH_CODES: Final = (ZkCode.NO_AUTH, ZkCode.AUTH_FAILED, ZkCode.SESSION_CLOSED_REQUIRE_SASL_AUTH)
 _LOST: Final = (ConnectionLossError, NotConnectedError, SessionExpiredError)
 
@@ -191,12 +194,13 @@ class MigrationRunner:
             await self._deliver(self._leader)
 
     async def _watch_session(self) -> None:
-        """Poll at the start and whenever ZooKeeper can be reached again."""
+        """Poll at the start and, after a breath, whenever ZooKeeper can be reached again."""
         await self._deliver(Poll())
         connections = self._port.session.status.connections
         async for status in self._port.session.changes():
             if status.state is SessionState.CONNECTED and status.connections != connections:
                 connections = status.connections
+                await trio.sleep(RECONNECTED_PAUSE_MS / 1000)
                 await self._deliver(Poll())
 
     async def _watch_timer(self) -> None:

@@ -30,7 +30,7 @@ from pykraft.zookeeper.paths import PatternType
 from pykraft.zookeeper.port import ANY_VERSION, Create, Delete, SetData
 from pykraft.zookeeper.znodes import PartitionState, TopicAssignment, ZnodeError
 
-from .house import NODE_ID, House, Log, house, make
+from .house import NODE_ID, House, Log, content, house, make
 from .test_zk_writer import Sides, acl, config, quota, scram, topic
 
 ID = bytes(15) + b"\x07"
@@ -205,6 +205,36 @@ async def test_a_copy_that_loses_zookeeper_half_way_is_aborted_and_done_again(
     assert server.unused_faults == []
 
 
+async def test_a_copy_called_off_leaves_no_transaction_in_the_way_of_the_next(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    server = server_with({**topic_nodes("a", 1_500), **topic_nodes("b", 1_500)})
+    server.inject(Fault(FaultKind.SLOW, On.READ, paths.topic_partitions("b"), delay_s=5))
+    async with house(server.connect()) as h:
+        await h.register_brokers(0, 1)
+        await h.until(lambda: h.image.in_transaction)
+        h.runner.leader_changed(None, 2)
+        await h.until_state(S.INACTIVE)
+        h.runner.leader_changed(NODE_ID, 3)
+        await h.until_written()
+        aborts = [m for m, _ in h.log.decoded() if isinstance(m, AbortTransactionRecord)]
+        assert [abort.reason for abort in aborts] == ["The copy starts over"]
+        assert h.image.partition_count == 3_000
+
+
+async def test_where_the_copy_ended_is_stored_before_anything_else(autojump_clock: trio.testing.MockClock) -> None:
+    """Or a controller that takes over would find a log that is migrated and a /migration that is not."""
+    server = server_with({})
+    async with house(server.connect()) as h:
+        await h.until_state(S.WAIT_FOR_BROKERS)
+        server.inject(Fault(FaultKind.SLOW, On.READ, paths.CONFIG_TOPICS, delay_s=5))
+        await h.register_brokers(0, 1)
+        await h.until_state(S.SYNC_KRAFT_TO_ZK)
+        await trio.sleep(1)
+        assert content(server, paths.MIGRATION)["kraft_metadata_offset"] == h.image.offset
+        assert h.state is S.SYNC_KRAFT_TO_ZK
+
+
 @pytest.mark.parametrize("version", [MetadataVersion.IBP_3_4_IV0, MetadataVersion.IBP_3_5_IV2])
 async def test_without_transactions_a_second_attempt_removes_what_the_first_left(
     version: MetadataVersion, autojump_clock: trio.testing.MockClock
@@ -240,6 +270,19 @@ def test_leftovers_are_all_removed() -> None:
     sides.apply(*(message for message, _ in leftover_records(sides.image)))
     image = sides.image
     assert [image.topics_by_id, image.configs, image.client_quotas, image.scram, image.acls] == [{}] * 5
+
+
+async def test_a_connection_that_comes_and_goes_is_not_tried_without_pause(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    server = server_with({})
+    fault = server.inject(Fault(FaultKind.LOSE_BEFORE_APPLY, On.READ, paths.CONFIG_TOPICS, times=10_000))
+    async with house(server.connect()) as h:
+        await h.register_brokers(0, 1)
+        await trio.sleep(10)
+        assert 50 < 10_000 - fault.times <= 200
+        fault.times = 0
+        await h.until_written()
 
 
 # -- what ZooKeeper may lack -------------------------------------------------------------------------------------
