@@ -9,17 +9,45 @@ from typing import Any
 
 import pytest
 
+from pykraft.controller.configs import incremental_alter_configs
+from pykraft.controller.partitions import create_partitions
+from pykraft.controller.quotas import alter_client_quotas
+from pykraft.controller.topics import create_topics, delete_topics
 from pykraft.image.metadata_image import MetadataImage
+from pykraft.protocol.messages.alter_client_quotas_request import (
+    AlterClientQuotasRequestData,
+    EntityData,
+    EntryData,
+    OpData,
+)
+from pykraft.protocol.messages.create_partitions_request import (
+    CreatePartitionsAssignment,
+    CreatePartitionsRequestData,
+    CreatePartitionsTopic,
+)
+from pykraft.protocol.messages.create_topics_request import (
+    CreatableReplicaAssignment,
+    CreatableTopic,
+    CreatableTopicConfig,
+    CreateTopicsRequestData,
+)
+from pykraft.protocol.messages.delete_topics_request import DeleteTopicsRequestData, DeleteTopicState
+from pykraft.protocol.messages.incremental_alter_configs_request import (
+    AlterableConfig,
+    AlterConfigsResource,
+    IncrementalAlterConfigsRequestData,
+)
 from pykraft.protocol.record_frame import ApiMessageAndVersion
 from pykraft.protocol.records.begin_transaction_record import BeginTransactionRecord
 from pykraft.protocol.records.end_transaction_record import EndTransactionRecord
 from pykraft.protocol.records.no_op_record import NoOpRecord
+from pykraft.protocol.records.partition_record import PartitionRecord
 from pykraft.zookeeper import paths, znodes
 from pykraft.zookeeper.dump import Ephemerals, TreeDump, ZnodeDump, dump_tree, load_tree, tree_from_json
 
 from ..zookeeper.fixture_trees import tree_path
 from ..zookeeper.harness import Harness
-from .house import NODE_ID, House, as_json, house, log_records
+from .house import DATA, NODE_ID, House, as_json, house, log_records
 
 COPY_FIRST, COPY_LAST = 71, 113
 """Offsets of the copy in the recorded log, from the first topic to the end of the transaction."""
@@ -183,3 +211,63 @@ async def test_dual_writes_leave_what_kafka_left(harness: Harness, merged: bool)
                 del dump[path]
     assert meaning(after, versions=not merged) == meaning(expected, versions=not merged)
     assert znodes.decode_migration(after[paths.MIGRATION].data).kraft_metadata_offset == h.image.offset
+
+
+def config_change(command: list[str]) -> Any:
+    """One of the specification's kafka-configs commands as a request."""
+    arguments = list(zip(command[::2], command[1::2], strict=True))
+    names = [value for key, value in arguments if key == "--entity-name"]
+    kinds = [value for key, value in arguments if key == "--entity-type"]
+    added = [value.split("=") for key, value in arguments if key == "--add-config"]
+    deleted = [value for key, value in arguments if key == "--delete-config"]
+    if kinds == ["topics"]:
+        changes = [AlterableConfig(name=key, config_operation=0, value=value) for key, value in added]
+        request = IncrementalAlterConfigsRequestData(
+            resources=[AlterConfigsResource(resource_type=2, resource_name=names[0], configs=changes)]
+        )
+        return lambda ctx: incremental_alter_configs(ctx, request)
+    types = {"users": "user", "clients": "client-id"}
+    entity = [EntityData(entity_type=types[kind], entity_name=name) for kind, name in zip(kinds, names, strict=True)]
+    ops = [OpData(key=key, value=float(value)) for key, value in added]
+    ops += [OpData(key=key, remove=True) for key in deleted]
+    quotas = AlterClientQuotasRequestData(entries=[EntryData(entity=entity, ops=ops)])
+    return lambda ctx: alter_client_quotas(ctx, quotas)
+
+
+def requests_of_the_specification() -> list[Any]:
+    """What was asked of Kafka's controller; replicas, which it places at random, are those that it chose."""
+    spec = json.loads((DATA / "spec.json").read_text())
+    recorded = [r.message for first, last in DUAL_WRITES for _, r in log_records(first, last)]
+    placed = [r.replicas for r in recorded if isinstance(r, PartitionRecord)]
+    create = CreateTopicsRequestData(timeout_ms=1_000, topics=[CreatableTopic(
+        name="during-dual-write", num_partitions=-1, replication_factor=-1,
+        assignments=[CreatableReplicaAssignment(partition_index=n, broker_ids=placed[n]) for n in range(3)],
+        configs=[CreatableTopicConfig(name="retention.ms", value="1000000")],
+    )])
+    delete = DeleteTopicsRequestData(topics=[DeleteTopicState(name=spec["topics"][-1]["name"])])
+    grow = CreatePartitionsRequestData(timeout_ms=1_000, topics=[CreatePartitionsTopic(
+        name=spec["topics"][0]["name"], count=spec["grow"],
+        assignments=[CreatePartitionsAssignment(broker_ids=replicas) for replicas in placed[3:]],
+    )])
+    return [
+        lambda ctx: create_topics(ctx, create, 7),
+        lambda ctx: delete_topics(ctx, delete, 6),
+        *map(config_change, spec["configs_dual"]),
+        lambda ctx: create_partitions(ctx, grow),
+    ]
+
+
+async def test_the_specifications_dual_writes_through_the_controller(harness: Harness) -> None:
+    async with harness.open() as port:
+        await load_tree(port, without_migration(recorded_tree("after-migration")), ephemerals=Ephemerals.EPHEMERAL)
+        async with house(port) as h:
+            await migrate(h)
+            for request in requests_of_the_specification():
+                await h.writer.write(request)
+                await h.until_written()
+        after = await dump_tree(port)
+    created = paths.topic("during-dual-write")
+    found, expected = (meaning(dump, versions=True) for dump in (after, recorded_tree("after-dual-writes")))
+    for tree in (found, expected):
+        del tree[created][0]["topic_id"]  # Drawn at random.
+    assert found == expected
