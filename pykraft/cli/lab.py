@@ -88,7 +88,7 @@ def run_migrate(args: argparse.Namespace) -> int:
 def _migrate(args: argparse.Namespace, settings: Settings, folder: Path) -> int:
     view = make_view(json=args.json)
     out = sys.stderr if args.json else sys.stdout
-    with Lab(folder, args.kafka) as lab:
+    with Lab(folder, args.kafka, sasl=True) as lab:
         migration = Migration(lab, settings, view)
         try:
             report = migration.run()

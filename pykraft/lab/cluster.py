@@ -30,6 +30,12 @@ START_TIMEOUT_S = 120.0
 LISTENER_MAP = "PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT"
 ZK_AUTHORIZER = "kafka.security.authorizer.AclAuthorizer"
 KRAFT_AUTHORIZER = "org.apache.kafka.metadata.authorizer.StandardAuthorizer"
+SCRAM_MODULE = "org.apache.kafka.common.security.scram.ScramLoginModule"
+SASL_SETTINGS = {
+    "sasl.enabled.mechanisms": "SCRAM-SHA-256",
+    "listener.name.sasl_plaintext.scram-sha-256.sasl.jaas.config": f"{SCRAM_MODULE} required;",
+}
+TOKEN_SETTINGS = {"delegation.token.secret.key": "secret-of-the-lab"}
 AUTHORIZER_SETTINGS = {"super.users": "User:ANONYMOUS", "allow.everyone.if.no.acl.found": "true"}
 
 Config = Mapping[str, object]
@@ -66,11 +72,20 @@ def new_cluster_id() -> str:
             return text
 
 
+def scram_client(user: str, password: str) -> dict[str, str]:
+    """The settings of a Kafka client that logs in at a broker's `sasl_port`."""
+    return {
+        "security.protocol": "SASL_PLAINTEXT",
+        "sasl.mechanism": "SCRAM-SHA-256",
+        "sasl.jaas.config": f'{SCRAM_MODULE} required username="{user}" password="{password}";',
+    }
+
+
 class Node:
     """One process of the cluster and the port of 127.0.0.1 it serves; a restart keeps port, data and log."""
 
-    def __init__(self, process: Process, port: int, folder: Path) -> None:
-        self.process, self.port, self.folder = process, port, folder
+    def __init__(self, process: Process, port: int, folder: Path, sasl_port: int | None = None) -> None:
+        self.process, self.port, self.folder, self.sasl_port = process, port, folder, sasl_port
 
     @property
     def name(self) -> str:
@@ -128,10 +143,13 @@ class Lab:
 
     Starting a node under a name that was used before (`zk_broker(1, …)` and then `kraft_broker(1, …)`) ends
     the old process in order and keeps its port and data: that is how a broker changes its mode.
+
+    With `sasl` brokers have a second listener, SASL_PLAINTEXT with SCRAM-SHA-256, on their `sasl_port`, and the cluster
+    has delegation tokens.
     """
 
-    def __init__(self, folder: Path | str, version: str = jars.DEFAULT_VERSION) -> None:
-        self.folder, self.version = Path(folder).absolute(), version
+    def __init__(self, folder: Path | str, version: str = jars.DEFAULT_VERSION, *, sasl: bool = False) -> None:
+        self.folder, self.version, self.sasl = Path(folder).absolute(), version, sasl
         self.nodes: dict[str, Node] = {}
         self._processes: list[Process] = []
 
@@ -188,8 +206,9 @@ class Lab:
         """A broker in ZooKeeper mode; in migration mode with `controllers`, as "3000@127.0.0.1:9093"."""
         name = f"broker-{node_id}"
         _, port = self._place(name)
+        sasl_port = self._sasl_port(name)
         config: dict[str, object] = {
-            **self._broker_config(port, rack),
+            **self._broker_config(port, sasl_port, rack),
             "broker.id": node_id,
             "zookeeper.connect": zookeeper,
             "zookeeper.session.timeout.ms": 6000,
@@ -202,7 +221,7 @@ class Lab:
                 "controller.quorum.voters": controllers,
                 "controller.listener.names": "CONTROLLER",
             }
-        return self._start_kafka(name, version, config, extra, port, BROKER_HEAP_MB, wait)
+        return self._start_kafka(name, version, config, extra, port, BROKER_HEAP_MB, wait, sasl_port)
 
     def kraft_broker(
         self,
@@ -219,8 +238,9 @@ class Lab:
         """A broker in KRaft mode; its folder is formatted unless it holds data already."""
         name = f"broker-{node_id}"
         folder, port = self._place(name)
+        sasl_port = self._sasl_port(name)
         config: dict[str, object] = {
-            **self._broker_config(port, rack),
+            **self._broker_config(port, sasl_port, rack),
             "process.roles": "broker",
             "node.id": node_id,
             "controller.quorum.voters": controllers,
@@ -229,7 +249,7 @@ class Lab:
             **(extra or {}),
         }
         self._format(folder, config, cluster_id, version, release)
-        return self._start_kafka(name, version, config, None, port, BROKER_HEAP_MB, wait)
+        return self._start_kafka(name, version, config, None, port, BROKER_HEAP_MB, wait, sasl_port)
 
     def kraft_controller(
         self,
@@ -257,6 +277,7 @@ class Lab:
             "inter.broker.listener.name": "PLAINTEXT",
             "authorizer.class.name": KRAFT_AUTHORIZER,
             **AUTHORIZER_SETTINGS,
+            **(TOKEN_SETTINGS if self.sasl else {}),
         }
         if zookeeper:
             config |= {
@@ -305,6 +326,7 @@ class Lab:
             "inter.broker.listener.name": "PLAINTEXT",
             "authorizer.class.name": KRAFT_AUTHORIZER,
             **AUTHORIZER_SETTINGS,
+            **(TOKEN_SETTINGS if self.sasl else {}),
             **(extra or {}),
         }
         for key, value in config.items():
@@ -327,10 +349,19 @@ class Lab:
             old.stop()
         return folder, old.port
 
-    def _broker_config(self, port: int, rack: str | None) -> dict[str, object]:
+    def _sasl_port(self, name: str) -> int | None:
+        if not self.sasl:
+            return None
+        old = self.nodes.get(name)
+        return free_port() if old is None else old.sasl_port
+
+    def _broker_config(self, port: int, sasl_port: int | None, rack: str | None) -> dict[str, object]:
+        listeners = f"PLAINTEXT://{HOST}:{port}"
+        if sasl_port is not None:
+            listeners += f",SASL_PLAINTEXT://{HOST}:{sasl_port}"
         return {
-            "listeners": f"PLAINTEXT://{HOST}:{port}",
-            "advertised.listeners": f"PLAINTEXT://{HOST}:{port}",
+            "listeners": listeners,
+            "advertised.listeners": listeners,
             "listener.security.protocol.map": LISTENER_MAP,
             "inter.broker.listener.name": "PLAINTEXT",
             "offsets.topic.replication.factor": 1,
@@ -339,6 +370,7 @@ class Lab:
             "transaction.state.log.min.isr": 1,
             "group.initial.rebalance.delay.ms": 0,
             **AUTHORIZER_SETTINGS,
+            **(SASL_SETTINGS | TOKEN_SETTINGS if self.sasl else {}),
             **({"broker.rack": rack} if rack else {}),
         }
 
@@ -370,11 +402,12 @@ class Lab:
         port: int,
         heap_mb: int,
         wait: bool,
+        sasl_port: int | None = None,
     ) -> Node:
         folder = self.folder / name
         path = folder / "server.properties"
         path.write_text(_properties({"log.dirs": str(folder / "data"), **config, **(extra or {})}))
-        return self._start_jvm(name, version, "kafka.Kafka", [str(path)], port, heap_mb, wait)
+        return self._start_jvm(name, version, "kafka.Kafka", [str(path)], port, heap_mb, wait, sasl_port)
 
     def _start_jvm(
         self,
@@ -385,11 +418,12 @@ class Lab:
         port: int,
         heap_mb: int,
         wait: bool,
+        sasl_port: int | None = None,
     ) -> Node:
         folder = self.folder / name
         release = version or self.version
         command = jvm_command(release, folder, main, arguments, class_path=jars.class_path(release), heap_mb=heap_mb)
-        node = Node(Process(name, command, folder), port, folder)
+        node = Node(Process(name, command, folder), port, folder, sasl_port)
         self.nodes[name] = node
         if wait:
             return node.start()

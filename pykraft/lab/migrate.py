@@ -13,11 +13,11 @@ from typing import Any
 from pykraft.lab import tools
 from pykraft.lab.admin import AdminShell
 from pykraft.lab.clients import Workload
-from pykraft.lab.cluster import Lab, Node, PykraftNode
+from pykraft.lab.cluster import HOST, Lab, Node, PykraftNode, scram_client
 from pykraft.lab.errors import LabError
 from pykraft.lab.facts import LogImage, differences, facts_of_tree, read_tree
 from pykraft.lab.report import Check, Report, Stage
-from pykraft.lab.scenario import WORKLOAD_PARTITIONS, WORKLOAD_TOPIC, Scenario
+from pykraft.lab.scenario import ALICE, WORKLOAD_PARTITIONS, WORKLOAD_TOPIC, Scenario
 from pykraft.lab.view import View
 from pykraft.lab.watch import Watch
 
@@ -61,7 +61,7 @@ class Settings:
 
 
 class Migration:
-    """One run. `run` goes through all stages and returns the report; the processes are those of `lab`."""
+    """One run. `run` goes through all stages and returns the report; `lab`, with SASL, has the processes."""
 
     def __init__(self, lab: Lab, settings: Settings, view: View) -> None:
         self.lab, self.settings, self.view = lab, settings, view
@@ -72,6 +72,7 @@ class Migration:
         self._zookeeper: Node
         self._brokers: dict[int, Node] = {}
         self._shell: AdminShell
+        self._alice: AdminShell
         self._workload: Workload
         self._watch: Watch | None = None
 
@@ -107,8 +108,10 @@ class Migration:
                 lambda: len(self._nodes()) == self.settings.brokers, "all brokers are in the cluster", ISR_TIMEOUT_S
             )
             stage.detail = f"ZooKeeper {self._zookeeper.address}, brokers {self.bootstrap}"
-        with self._stage("topics, configs, quotas, SCRAM users, ACLs") as stage:
+        with self._stage("topics, configs, quotas, SCRAM users, ACLs, tokens") as stage:
             self.scenario.make_before(self._shell)
+            self._alice = self._start_alice()
+            self.scenario.make_tokens(self._alice)
             self._wait_whole()
             topics = self._shell.call("describe_topics")
             stage.detail = f"{len(topics)} topics, {sum(len(t['partitions']) for t in topics.values())} partitions"
@@ -143,6 +146,7 @@ class Migration:
             stage.detail = f"{status.copied_records} records copied"
         with self._stage("create, alter and delete through the brokers"):
             self.scenario.change(self._shell)
+            self.scenario.change_tokens(self._alice)
             self._agree()
         if self.settings.brokers > 1:
             self._kill_and_restart()
@@ -166,6 +170,18 @@ class Migration:
             },
             wait=wait,
         )
+
+    def _start_alice(self) -> AdminShell:
+        """A shell that is logged in, as tokens are given to users only."""
+        shell = AdminShell(
+            self.lab.folder,
+            ",".join(f"{HOST}:{broker.sasl_port}" for broker in self._brokers.values()),
+            version=self.settings.version,
+            config=scram_client(*ALICE),
+            name="admin-alice",
+        ).start()
+        self.lab.own(shell.process)
+        return shell
 
     def _start_controller(self) -> Node:
         if self.settings.controller == "pykraft":
@@ -199,6 +215,8 @@ class Migration:
         victim = max(self._brokers)
         node = self._brokers[victim]
         with self._stage(f"kill -9 of broker {victim}") as stage:
+            self._elect_preferred()  # so that the victim, which was restarted last, leads something
+            led = sum(p["leader"] == victim for p in self._partitions())
             killed = time.monotonic()
             node.kill()
             self._wait(
@@ -208,17 +226,20 @@ class Migration:
             )
             self.report.leaders_moved_s = round(time.monotonic() - killed, 2)
             self._workload.wait_flowing()
-            stage.detail = f"leaders moved after {self.report.leaders_moved_s:.1f} s"
+            stage.detail = f"its {led} partitions were led again after {self.report.leaders_moved_s:.1f} s"
         with self._stage(f"restart of broker {victim}") as stage:
             restarted = time.monotonic()
             node.start()
             self._wait_whole()
             self.report.isr_restored_s = round(time.monotonic() - restarted, 2)
-            outcome = self._shell.call("elect_leaders", type="preferred")
-            refused = {tp: error for tp, error in outcome.items() if error not in ("NONE", "ELECTION_NOT_NEEDED")}
-            if refused:
-                raise LabError(f"preferred leaders were not elected: {refused}")
+            self._elect_preferred()
             stage.detail = f"all in sync after {self.report.isr_restored_s:.1f} s, preferred leaders elected"
+
+    def _elect_preferred(self) -> None:
+        outcome = self._shell.call("elect_leaders", type="preferred")
+        refused = {tp: error for tp, error in outcome.items() if error not in ("NONE", "ELECTION_NOT_NEEDED")}
+        if refused:
+            raise LabError(f"preferred leaders were not elected: {refused}")
 
     def _check(self) -> None:
         watch = self._watch
@@ -341,6 +362,7 @@ class Migration:
         self._workload.close()
         if shell:
             self._shell.close()
+            self._alice.close()
             if self._watch is not None:
                 self._watch.stop()
                 self.report.driver = self._watch.states

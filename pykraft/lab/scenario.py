@@ -17,6 +17,8 @@ WORKLOAD_TOPIC = "lab-workload"
 WORKLOAD_PARTITIONS = 6
 FILLER_PARTITIONS = 25
 REASSIGNMENT_TIMEOUT_S = 60.0
+RENEW_PERIOD_MS = 3_600_000
+ALICE = ("alice", "alice-pw")
 
 Expected = dict[str, object | None]
 
@@ -28,6 +30,7 @@ class Scenario:
     brokers: int
     partitions: int
     expected: Expected = field(default_factory=dict)
+    tokens: dict[str, dict[str, Any]] = field(default_factory=dict)
     gone_topics: set[str] = field(default_factory=set)
 
     @property
@@ -41,7 +44,7 @@ class Scenario:
         return min(3, self.brokers)
 
     def make_before(self, shell: AdminShell) -> None:
-        """Topics, configs, quotas, SCRAM users and ACLs, while ZooKeeper still rules. Raises LabError."""
+        """Topics, configs, quotas, SCRAM users and ACLs, while ZooKeeper still rules; tokens apart. Raises LabError."""
         shell.call("create_topics", topics=self._topics())
         self._configs(
             shell,
@@ -63,7 +66,7 @@ class Scenario:
         shell.call(
             "alter_scram",
             entries=[
-                {"user": "alice", "mechanism": "SCRAM-SHA-256", "password": "alice-pw"},
+                {"user": "alice", "mechanism": "SCRAM-SHA-256", "password": ALICE[1]},
                 {"user": "alice", "mechanism": "SCRAM-SHA-512", "password": "alice-pw", "iterations": 8192},
                 {"user": "bob@EXAMPLE.COM", "mechanism": "SCRAM-SHA-256", "password": "bob-pw"},
             ],
@@ -81,6 +84,24 @@ class Scenario:
             "acl/literal topic orders/User:alice from */allow read": True,
             "acl/prefixed topic pay/User:bob from 10.0.0.1/deny write": True,
         }
+
+    def make_tokens(self, alice: AdminShell) -> None:
+        """Two delegation tokens of the user who called `alice` belongs to. Raises LabError."""
+        for name in ("kept", "expired"):
+            self.tokens[name] = alice.call("create_token", renewers=["User:carol"])
+            self.expected[f"token/{self.tokens[name]['token_id']}/owner"] = "User:alice"
+
+    def change_tokens(self, alice: AdminShell) -> None:
+        """Create a token, renew one and expire one, now that KRaft rules. Raises LabError."""
+        created = alice.call("create_token", renewers=["User:bob"])
+        self.expected[f"token/{created['token_id']}/renewers"] = ["User:bob"]
+        kept = self.tokens["kept"]
+        expiry = alice.call("renew_token", hmac=kept["hmac"], period_ms=RENEW_PERIOD_MS)
+        times = [kept["issue_timestamp"], kept["max_timestamp"], expiry]
+        self.expected[f"token/{kept['token_id']}/times"] = times
+        expired = self.tokens["expired"]
+        alice.call("expire_token", hmac=expired["hmac"], period_ms=-1)
+        self.expected[f"token/{expired['token_id']}/owner"] = None
 
     def _topics(self) -> list[dict[str, Any]]:
         replication = self.replication
@@ -117,7 +138,7 @@ class Scenario:
         return topics
 
     def change(self, shell: AdminShell) -> None:
-        """Create, alter and delete something of every kind, now that KRaft rules. Raises LabError."""
+        """Create, alter and delete something of every kind but tokens, now that KRaft rules. Raises LabError."""
         created = {
             "name": "during-dual-write",
             "partitions": 3,
