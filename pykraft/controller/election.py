@@ -24,9 +24,6 @@ from pykraft.protocol.record_frame import ApiMessageAndVersion
 ELECTIONS_PER_RUN_MAX: Final = 1_000
 """ReplicationControlManager.MAX_ELECTIONS_PER_IMBALANCE: a run that reaches it is repeated at once."""
 
-UNCLEAN_ELECTION_INTERVAL_MS: Final = 300_000
-"""unclean.leader.election.interval.ms"""
-
 
 class ElectionType(IntEnum):
     """The electionType of an ElectLeaders request (ElectionType.java)."""
