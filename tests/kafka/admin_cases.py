@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from pykraft.controller.features import SUPPORTED_FEATURES
 from pykraft.controller.result import RECORDS_PER_USER_OPERATION_MAX
 from pykraft.controller.topic_config_definitions import TOPIC_CONFIGS
 from pykraft.protocol._message import Message
@@ -22,6 +23,9 @@ from pykraft.protocol.messages.alter_user_scram_credentials_request import (
     ScramCredentialDeletion,
     ScramCredentialUpsertion,
 )
+from pykraft.protocol.messages.broker_heartbeat_request import BrokerHeartbeatRequestData
+from pykraft.protocol.messages.broker_registration_request import BrokerRegistrationRequestData, Feature, Listener
+from pykraft.protocol.messages.broker_registration_response import BrokerRegistrationResponseData
 from pykraft.protocol.messages.create_acls_request import AclCreation, CreateAclsRequestData
 from pykraft.protocol.messages.create_delegation_token_request import (
     CreatableRenewers,
@@ -44,6 +48,7 @@ from pykraft.protocol.messages.update_features_request import FeatureUpdateKey, 
 BROKER_ID = 5
 CONTROLLER_ID = 1
 TOPICS = ("t1", "t2")
+REGISTRATION, CREATION = "registration", "creation of topics"
 
 TOPIC, BROKER, BROKER_LOGGER, CLIENT_METRICS, GROUP = 2, 4, 8, 16, 32
 SET, DELETE, APPEND, SUBTRACT = 0, 1, 2, 3
@@ -61,6 +66,14 @@ class Case:
     version: int
     principal: str | None = None
     token_authenticated: bool = False
+
+    @property
+    def is_of_the_process(self) -> bool:
+        """Whether the answer tells the controller's own start-up configs or loggers, which differ by process."""
+        return isinstance(self.request, DescribeConfigsRequestData) and any(
+            resource.resource_type in (BROKER, BROKER_LOGGER) and resource.resource_name == str(CONTROLLER_ID)
+            for resource in self.request.resources
+        )
 
 
 Change = tuple[str, int, str | None]
@@ -541,11 +554,46 @@ def size_cases() -> Iterator[Case]:
     yield Case("acls", CreateAclsRequestData(creations=[_acl(name=f"t{number}") for number in range(count)]), 3)
 
 
-def producer_id_cases(broker_epoch: int) -> Iterator[Case]:
-    """Blocks of producer ids for a broker that has `broker_epoch`, and refusals."""
-    for index, (broker_id, epoch) in enumerate((
-        (BROKER_ID, broker_epoch), (BROKER_ID, broker_epoch), (BROKER_ID, broker_epoch + 1), (BROKER_ID, -1), (9, 1),
-        (BROKER_ID, broker_epoch),
+def producer_id_cases() -> Iterator[Case]:
+    """Blocks of producer ids for the registered broker, and refusals."""
+    for index, (broker_id, epoch_change) in enumerate((
+        (BROKER_ID, 0), (BROKER_ID, 0), (BROKER_ID, 1), (BROKER_ID, -1), (9, 0), (BROKER_ID, 0),
     )):
-        request = AllocateProducerIdsRequestData(broker_id=broker_id, broker_epoch=epoch)
-        yield Case(f"producer ids {index}", request, 0)
+        yield Case(f"producer ids {index}", _allocate(broker_id, epoch_change), 0)
+
+
+def _allocate(broker_id: int, epoch_change: int) -> Callable[[Answers], Message]:
+    def request(answers: Answers) -> Message:
+        registration = answers[REGISTRATION]
+        assert isinstance(registration, BrokerRegistrationResponseData)
+        return AllocateProducerIdsRequestData(
+            broker_id=broker_id, broker_epoch=registration.broker_epoch + epoch_change
+        )
+
+    return request
+
+
+def setting_up(cluster_id: str) -> tuple[Case, ...]:
+    """A registered, unfenced broker and two topics on it; for sides behind a socket."""
+    features = [
+        Feature(name=feature.name, min_supported_version=feature.min_version, max_supported_version=feature.max_version)
+        for feature in SUPPORTED_FEATURES
+    ]
+    registration = BrokerRegistrationRequestData(
+        broker_id=BROKER_ID, cluster_id=cluster_id, incarnation_id=bytes(15) + b"\x63", rack=None, features=features,
+        listeners=[Listener(name="PLAINTEXT", host="127.0.0.1", port=9)], log_dirs=[bytes(15) + b"\x64"],
+    )
+    topics = [CreatableTopic(name=name, num_partitions=1, replication_factor=1) for name in TOPICS]
+    return (
+        Case(REGISTRATION, registration, 4),
+        Case("heartbeat", _heartbeat, 1),
+        Case(CREATION, CreateTopicsRequestData(topics=topics), 7),
+    )
+
+
+def _heartbeat(answers: Answers) -> Message:
+    registration = answers[REGISTRATION]
+    assert isinstance(registration, BrokerRegistrationResponseData)
+    return BrokerHeartbeatRequestData(
+        broker_id=BROKER_ID, broker_epoch=registration.broker_epoch, current_metadata_offset=1 << 40
+    )

@@ -1,4 +1,4 @@
-"""The two sides of the comparison: Apache Kafka's controller behind a socket, pykraft's functions on an image."""
+"""The sides of the comparison: controllers behind a socket, and pykraft's functions on an image."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import struct
 import time
 from collections.abc import Callable, Mapping
 from random import Random
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from pykraft.controller import (
     acls,
@@ -81,15 +81,18 @@ def _frame(request: Message, version: int) -> bytes:
     return encode_request(header, request)
 
 
-class KafkaSide:
-    """Apache Kafka's controller."""
+class ServedSide:
+    """A controller behind its listener: Apache Kafka's or pykraft's."""
 
     def __init__(self, port: int) -> None:
         self._port = port
         self._connection = Connection(port)
         self.answers: dict[str, Message] = {}
 
-    def close(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
         self._connection.close()
 
     def ask(self, case: Case) -> Message | None:
@@ -123,7 +126,7 @@ class KafkaSide:
         return decode_response(answer.response_data, request.API_KEY, case.version)[2]
 
 
-class OurSide:
+class FunctionSide:
     """pykraft's functions on an image that takes what they write."""
 
     def __init__(self, properties: Mapping[str, str], cluster_id: str, controller_id: int) -> None:

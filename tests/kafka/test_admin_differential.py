@@ -1,6 +1,6 @@
 """pykraft's administrative operations beside Apache Kafka's controller: same requests, same answers, same records.
 
-Texts of errors and of documentation, random ids and times are left out of the comparison.
+Texts of errors and of documentation, random ids, ports and times are left out of the comparison.
 """
 
 from __future__ import annotations
@@ -18,16 +18,13 @@ import pytest
 
 from pykraft.controller.errors import ApiError
 from pykraft.controller.features import SUPPORTED_FEATURES
-from pykraft.image.metadata_version import metadata_version_from_text
+from pykraft.image.metadata_version import MetadataVersion, metadata_version_from_text
 from pykraft.lab.cluster import Lab, new_cluster_id
 from pykraft.log.batch import iter_batches
 from pykraft.protocol._message import Message
 from pykraft.protocol.errors import ErrorCode
 from pykraft.protocol.jsonconv import to_json
-from pykraft.protocol.messages.broker_heartbeat_request import BrokerHeartbeatRequestData
-from pykraft.protocol.messages.broker_registration_request import BrokerRegistrationRequestData, Feature, Listener
 from pykraft.protocol.messages.broker_registration_response import BrokerRegistrationResponseData
-from pykraft.protocol.messages.create_topics_request import CreatableTopic, CreateTopicsRequestData
 from pykraft.protocol.messages.create_topics_response import CreateTopicsResponseData
 from pykraft.protocol.record_frame import ApiMessageAndVersion, decode_record
 from pykraft.protocol.records.feature_level_record import FeatureLevelRecord
@@ -39,14 +36,16 @@ from pykraft.protocol.records.register_controller_record import (
 )
 from pykraft.protocol.records.topic_record import TopicRecord
 from tests.kafka import admin_cases as cases
-from tests.kafka.admin_cases import BROKER_ID, CONTROLLER_ID, TOPICS, Case
-from tests.kafka.admin_sides import Connection, KafkaSide, OurSide
+from tests.kafka.admin_cases import BROKER_ID, CONTROLLER_ID, Case
+from tests.kafka.admin_sides import FunctionSide, ServedSide
 
 CATCH_UP_DEADLINE_S: Final = 10.0
 """Kafka's caches of configs, ACLs and tokens follow its log with a delay."""
-LEFT_OUT: Final = frozenset({"errorMessage", "throttleTimeMs", "documentation", "hmac", "tokenId", "topicId"})
+LEFT_OUT: Final = frozenset({
+    "errorMessage", "throttleTimeMs", "documentation", "hmac", "tokenId", "topicId", "clusterId", "port",
+})
 TIMES_FROM_MS: Final = 10**12
-LOGGERS: Final = "describe 8 '1'"
+LOGGERS: Final = "describe 8 '1' 1"
 """The loggers of a JVM are its own."""
 
 SETTINGS: Final = {
@@ -63,34 +62,49 @@ BARE_SETTINGS: Final = {"authorizer.class.name": "", "broker.session.timeout.ms"
 
 @dataclass
 class Sides:
-    kafka: KafkaSide
-    ours: OurSide
-    broker_epoch: int
+    """Apache Kafka's controller, pykraft's own, and pykraft's functions without a server."""
+
+    kafka: ServedSide
+    pykraft: ServedSide
+    functions: FunctionSide
     log: Path
     written_by_kafka_before: int
 
     def differences(self, group: Iterator[Case]) -> list[str]:
-        """Puts each case to both sides; one line for each that they answer differently."""
+        """Puts each case to all sides; one line for each that pykraft answers differently from Kafka."""
         found = []
         for case in group:
-            theirs, ours = self.kafka.ask(case), self.ours.ask(case)
-            if LOGGERS in case.name:
+            theirs = self.kafka.ask(case)
+            ours = {"functions": self.functions.ask(case), "pykraft": self.pykraft.ask(case)}
+            if case.is_of_the_process:
+                del ours["pykraft"]
+            if case.name == LOGGERS:
                 continue
-            difference = _difference(case, theirs, ours)
+            different = _differences(case, theirs, ours)
             deadline = time.monotonic() + CATCH_UP_DEADLINE_S
-            while difference is not None and _may_lag(case, theirs) and time.monotonic() < deadline:
+            while different and _may_lag(theirs) and time.monotonic() < deadline:
                 theirs = self.kafka.ask(case)
-                difference = _difference(case, theirs, ours)
-            if difference is not None:
-                found.append(f"{case.name}: {difference}")
+                different = _differences(case, theirs, ours)
+            found += different
         return found
 
 
-def _may_lag(case: Case, theirs: Message | None) -> bool:
+def _may_lag(theirs: Message | None) -> bool:
     if theirs is None:
         return False
     name = type(theirs).__name__
     return name.startswith("Describe") or getattr(theirs, "error_code", 0) == ErrorCode.DELEGATION_TOKEN_NOT_FOUND
+
+
+def _differences(
+    case: Case, theirs: Message | None, ours: Mapping[str, Message | ApiError | None]
+) -> list[str]:
+    found = []
+    for side, answer in ours.items():
+        difference = _difference(case, theirs, answer)
+        if difference is not None:
+            found.append(f"{case.name} ({side}): {difference}")
+    return found
 
 
 def _difference(case: Case, theirs: Message | None, ours: Message | ApiError | None) -> str | None:
@@ -146,70 +160,44 @@ def _leaves(value: Any) -> set[str]:
 
 def _start(lab: Lab, settings: Mapping[str, object], release: str | None) -> Iterator[Sides]:
     cluster_id = new_cluster_id()
-    node = lab.kraft_controller(CONTROLLER_ID, cluster_id, release=release, extra=settings)
-    connection = Connection(node.port)
-    properties = javaproperties.loads((node.folder / "server.properties").read_text())
-    ours = OurSide(properties, cluster_id, CONTROLLER_ID)
-    version = metadata_version_from_text(release or "3.9-IV0")
-    ours.apply(FeatureLevelRecord(name="metadata.version", feature_level=version))
+    with Lab(lab.folder / "pykraft") as pykraft_lab:
+        kafka_node = lab.kraft_controller(CONTROLLER_ID, cluster_id, release=release, extra=settings)
+        pykraft_node = pykraft_lab.pykraft(CONTROLLER_ID, release=release, extra=settings)
+        with ServedSide(kafka_node.port) as kafka, ServedSide(pykraft_node.port) as pykraft:
+            _set_up(kafka, cluster_id)
+            _set_up(pykraft, pykraft_node.cluster_id)
+            properties = javaproperties.loads((kafka_node.folder / "server.properties").read_text())
+            functions = FunctionSide(properties, cluster_id, CONTROLLER_ID)
+            _copy_set_up(kafka, functions, metadata_version_from_text(release or "3.9-IV0"), kafka_node.port)
+            log = kafka_node.folder / "data" / "__cluster_metadata-0" / "00000000000000000000.log"
+            yield Sides(kafka, pykraft, functions, log, len(_written_by_kafka(log)))
+
+
+def _set_up(side: ServedSide, cluster_id: str) -> None:
+    for case in cases.setting_up(cluster_id):
+        answer = side.ask(case)
+        assert answer is not None
+        assert set(_codes(to_json(answer, case.version))) == {ErrorCode.NONE}
+
+
+def _copy_set_up(kafka: ServedSide, functions: FunctionSide, version: MetadataVersion, port: int) -> None:
+    """What the other sides hold, as records: features, the controller, the broker, the topics."""
+    ranges = [(feature.name, feature.min_version, feature.max_version) for feature in SUPPORTED_FEATURES]
+    registration, creation = kafka.answers[cases.REGISTRATION], kafka.answers[cases.CREATION]
+    assert isinstance(registration, BrokerRegistrationResponseData)
+    assert isinstance(creation, CreateTopicsResponseData)
+    functions.answers[cases.REGISTRATION] = registration
+    functions.apply(FeatureLevelRecord(name="metadata.version", feature_level=version))
     if version.is_controller_registration_supported:
-        ours.apply(RegisterControllerRecord(
-            controller_id=CONTROLLER_ID,
-            end_points=[ControllerEndpoint(name="CONTROLLER", host="127.0.0.1", port=node.port)],
-            features=[
-                ControllerFeature(
-                    name=feature.name, min_supported_version=feature.min_version,
-                    max_supported_version=feature.max_version,
-                )
-                for feature in SUPPORTED_FEATURES
-            ],
+        functions.apply(RegisterControllerRecord(
+            controller_id=CONTROLLER_ID, features=[ControllerFeature(*one) for one in ranges],
+            end_points=[ControllerEndpoint(name="CONTROLLER", host="127.0.0.1", port=port)],
         ))
-    broker_epoch = _register_broker(connection, ours, cluster_id)
-    _create_topics(connection, ours)
-    connection.close()
-    kafka = KafkaSide(node.port)
-    log = node.folder / "data" / "__cluster_metadata-0" / "00000000000000000000.log"
-    sides = Sides(kafka, ours, broker_epoch, log, len(_written_by_kafka(log)))
-    yield sides
-    kafka.close()
-
-
-def _register_broker(connection: Connection, ours: OurSide, cluster_id: str) -> int:
-    answer = connection.ask(BrokerRegistrationRequestData(
-        broker_id=BROKER_ID, cluster_id=cluster_id, incarnation_id=bytes(15) + b"\x63", rack=None,
-        listeners=[Listener(name="PLAINTEXT", host="127.0.0.1", port=9)], log_dirs=[bytes(15) + b"\x64"],
-        features=[
-            Feature(
-                name=feature.name, min_supported_version=feature.min_version, max_supported_version=feature.max_version
-            )
-            for feature in SUPPORTED_FEATURES
-        ],
-    ), 4)
-    assert isinstance(answer, BrokerRegistrationResponseData)
-    assert answer.error_code == ErrorCode.NONE
-    connection.ask(BrokerHeartbeatRequestData(
-        broker_id=BROKER_ID, broker_epoch=answer.broker_epoch, current_metadata_offset=1 << 40
-    ), 1)
-    ours.apply(RegisterBrokerRecord(
-        broker_id=BROKER_ID, broker_epoch=answer.broker_epoch,
-        features=[
-            BrokerFeature(
-                name=feature.name, min_supported_version=feature.min_version, max_supported_version=feature.max_version
-            )
-            for feature in SUPPORTED_FEATURES
-        ],
+    functions.apply(RegisterBrokerRecord(
+        broker_id=BROKER_ID, broker_epoch=registration.broker_epoch, features=[BrokerFeature(*one) for one in ranges]
     ))
-    return answer.broker_epoch
-
-
-def _create_topics(connection: Connection, ours: OurSide) -> None:
-    answer = connection.ask(CreateTopicsRequestData(
-        topics=[CreatableTopic(name=name, num_partitions=1, replication_factor=1) for name in TOPICS]
-    ), 7)
-    assert isinstance(answer, CreateTopicsResponseData)
-    assert {topic.error_code for topic in answer.topics} == {ErrorCode.NONE}
-    for topic in answer.topics:
-        ours.apply(TopicRecord(name=topic.name, topic_id=topic.topic_id))
+    for topic in creation.topics:
+        functions.apply(TopicRecord(name=topic.name, topic_id=topic.topic_id))
 
 
 ADMIN_RECORDS: Final = frozenset({
@@ -273,6 +261,7 @@ GROUPS: Final[Mapping[str, Callable[[], Iterator[Case]]]] = {
     "features": lambda: cases.feature_cases(21),
     "features down and up": lambda: cases.feature_move_cases(21),
     "cluster": cases.cluster_cases,
+    "producer ids": cases.producer_id_cases,
     "too many records": cases.size_cases,
 }
 BARE_GROUPS: Final[Mapping[str, Callable[[], Iterator[Case]]]] = {
@@ -290,14 +279,10 @@ def test_answers(sides: Sides, group: str) -> None:
     assert sides.differences(GROUPS[group]()) == []
 
 
-def test_producer_ids(sides: Sides) -> None:
-    assert sides.differences(cases.producer_id_cases(sides.broker_epoch)) == []
-
-
 def test_records(sides: Sides) -> None:
     """Whatever the tests above wrote, both sides wrote the same, request by request."""
-    names = [name for name, _ in sides.ours.written]
-    ours = _comparable_records([records for _, records in sides.ours.written])
+    names = [name for name, _ in sides.functions.written]
+    ours = _comparable_records([records for _, records in sides.functions.written])
     theirs = _comparable_records(_written_by_kafka(sides.log)[sides.written_by_kafka_before:])
     different = [
         f"{name}: Kafka {their_group}, pykraft {our_group}"
