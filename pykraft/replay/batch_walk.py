@@ -63,7 +63,7 @@ def walk(data: Buffer, name: str) -> Iterator[tuple[int, BatchHeader]]:
             return
         if data[position + _UP_TO_MAGIC - 1] < MAGIC or end - position < HEADER_SIZE:
             raise UnreadableError(f"the batch at byte {position} of {name} is of a format older than 2")
-        yield position, read_header(data, position)
+        yield position, read_header(data[position : position + HEADER_SIZE])
         position += LENGTH_OVERHEAD + size
 
 

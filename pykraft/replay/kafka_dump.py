@@ -28,8 +28,8 @@ from pykraft.replay.record_text import minor_of, payload, type_name, versions_by
 
 LOG_SUFFIX: Final = ".log"
 CHECKPOINT_SUFFIX: Final = ".checkpoint"
-FEW: Final = 4
-"""How many records go one by one before a run is looked for again."""
+STEP_MAX: Final = 16
+"""How many records at most go one by one before a run is looked for again."""
 
 _CHECKPOINT_NAME: Final = re.compile(r"(\d{20})-(\d{10})\.checkpoint$")
 _LOG_APPEND_TIME: Final = 0x08
@@ -73,7 +73,7 @@ class Dump:
         self.gaps: list[Gap] = []
         self._release = release
         self._minor = minor_of(release)
-        self._versions = versions_by_key(release)
+        self._finder = record_runs.Finder(versions_by_key(release))
         self._skip = skip_record_metadata
         self._progress = progress
         self._last_offset = -1
@@ -99,15 +99,17 @@ class Dump:
         batch = data[position : position + header.size]
         yield batch_line(header, position, batch)
         at, done, count = HEADER_SIZE, 0, header.record_count
-        runs_are_likely = not header.is_control and not header.attributes & _NOT_FOR_RUNS
+        may_run = not header.is_control and not header.attributes & _NOT_FOR_RUNS
+        step = 1
         while done < count or count < 0:
-            run = record_runs.find(batch, at, done, count - done, self._versions) if runs_are_likely else None
+            run = self._finder.find(batch, at, done, count - done) if may_run else None
             text = None if run is None else self._run(run, batch, at, header, done)
             if run is not None and text is not None:
                 yield text
-                at, done = at + run.count * run.size, done + run.count
+                at, done, step = at + run.records * run.shape.size, done + run.records, 1
                 continue
-            few = min(count - done, FEW)
+            few = min(count - done, step)
+            step = min(2 * step, STEP_MAX)
             for record, behind in records(batch, header, at, done, few):
                 yield from self._record(record, header)
                 at = behind
@@ -115,14 +117,14 @@ class Dump:
 
     def _run(self, run: record_runs.Run, batch: bytes, at: int, header: BatchHeader, done: int) -> str | None:
         """The lines of a run; None where only the way of one by one tells what is wrong."""
-        if done + run.count == header.record_count and at + run.count * run.size != len(batch):
+        if done + run.records == header.record_count and at + run.records * run.shape.size != len(batch):
             return None
         offset = header.base_offset + done
         middle = ""
         if not self._skip:
-            middle = f" CreateTime: {header.base_timestamp_ms} keySize: -1 valueSize: {run.value_size}{_NO_HEADERS}"
-        middle += f' payload: {{"type":"{type_name(run.cls.__name__)}","version":{run.version},"data":'
-        lines = record_runs.lines_of(run, offsets=not self._skip)
+            middle = f" CreateTime: {header.base_timestamp_ms} keySize: -1 valueSize: {run.shape.value_size}{_NO_HEADERS}"
+        middle += f' payload: {{"type":"{type_name(run.shape.cls.__name__)}","version":{run.shape.version},"data":'
+        lines = run.shape.lines(offsets=not self._skip)
         try:
             text = "".join(
                 line
@@ -131,7 +133,7 @@ class Dump:
             )
         except UnicodeDecodeError:
             return None
-        self._follow(offset, offset + run.count - 1)
+        self._follow(offset, offset + run.records - 1)
         return text
 
     def _record(self, record: RawRecord, header: BatchHeader) -> Iterator[str]:

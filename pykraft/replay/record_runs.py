@@ -7,118 +7,172 @@ each record.
 
 from __future__ import annotations
 
-import base64
 import functools
 import struct
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple
 
+from pykraft.log.batch import BATCH_RECORDS_MAX
 from pykraft.protocol._layout import FIXED, Field, untagged
 from pykraft.protocol._message import Message
 from pykraft.protocol.api import record_class
 from pykraft.protocol.errors import ProtocolError
-from pykraft.protocol.uuids import uuid_to_text
+from pykraft.replay.compiled_json import BOOLEANS, CACHED_MAX, UUIDS, base64_text
 from pykraft.replay.json_text import java_double, string_text
 
 RUN_MIN: Final = 4
 """Shorter runs are not worth the look."""
 SHAPES_MAX: Final = 256
 PIECE_RECORDS: Final = 4096
-TEXTS_MAX: Final = 65_536
-DELTAS_MAX: Final = 8192
-"""Offset deltas from here on take three bytes, and their records go one by one."""
 _CONTENT_MAX: Final = 16 * 1024
 _ITEMS_MAX: Final = 64
-_ONE_BYTE_DELTAS: Final = 64
-_DELTA_LOW: Final = bytes((2 * delta & 127) | (128 if delta >= _ONE_BYTE_DELTAS else 0) for delta in range(DELTAS_MAX))
-_DELTA_HIGH: Final = bytes(2 * delta >> 7 for delta in range(DELTAS_MAX))
+# The first offset deltas whose varint takes two and three bytes, and the end of what is looked at.
+_BYTES: Final = tuple(bytes((byte,)) for byte in range(256))
+_DELTA_STEPS: Final = (64, 8192, BATCH_RECORDS_MAX)
 
 Lines = Callable[[bytes, int, str, str, str], list[str]]
 
 
-class Run(NamedTuple):
-    """`count` records of one class and version at the same distance from one another; `value_size` bytes each."""
-
-    cls: type[Message]
-    version: int
-    count: int
-    size: int
-    value_size: int
-    bytes_before: int
-    shape: tuple[int, ...]
-
-
-class _Texts(dict[bytes, str]):
+class _TextsOfBytes(dict[bytes, str]):
     """The JSON text of UTF-8 bytes."""
 
     def __missing__(self, key: bytes) -> str:
-        if len(self) >= TEXTS_MAX:
+        if len(self) >= CACHED_MAX:
             self.clear()
         text = self[key] = string_text(key.decode())
         return text
 
 
-class _Uuids(dict[bytes, str]):
-    """The 22 characters of a uuid."""
-
-    def __missing__(self, key: bytes) -> str:
-        if len(self) >= TEXTS_MAX:
-            self.clear()
-        text = self[key] = uuid_to_text(key)
-        return text
+_TEXTS: Final = _TextsOfBytes()
 
 
-_TEXTS: Final = _Texts()
-_UUIDS: Final = _Uuids()
+class Shape:
+    """What records of equal length have in common: `size` bytes each, of which `value_size` are the value.
 
-
-def find(batch: bytes, position: int, delta: int, left: int, versions: dict[int, int]) -> Run | None:
-    """The run that begins with record `delta` at `position`, of at most `left` records; None when there is none.
-
-    `versions` has the highest version for each record's API key.
+    `marks` are the places in a record, and the bytes there, that make it one of this shape: all of its frame but the
+    offset delta, and each length in its body.
     """
-    if left < RUN_MIN or delta >= DELTAS_MAX:
-        return None
-    frame = _frame(batch, position, delta)
-    if frame is None:
-        return None
-    value_at, value_size, stop = frame
-    key, version = batch[value_at + 1], batch[value_at + 2]
-    if batch[value_at] != 1 or key > 127 or version > versions.get(key, -1):
-        return None
-    found = _class(key, version)
-    if found is None:
-        return None
-    cls, fields = found
-    walked = _shape(batch, value_at + 3, fields, version)
-    if walked is None:
-        return None
-    shape, at, lengths_at = walked
-    if at + 1 != stop - 1 or batch[at] or batch[stop - 1]:
-        return None
-    size = stop - position
-    delta_bytes = 1 if delta < _ONE_BYTE_DELTAS else 2
-    # Everything up to the body but the offset delta is the same in each record, and so is every length in it.
-    same = [*range(position, value_at + 3), *lengths_at, at, stop - 1]
-    delta_at = position + _varint_size(batch, position) + 2
-    count = min(left, (_ONE_BYTE_DELTAS if delta_bytes == 1 else DELTAS_MAX) - delta, (len(batch) - position) // size)
-    for place in same:
-        if delta_at <= place < delta_at + delta_bytes:
-            continue
-        column = batch[place : position + count * size : size]
-        count = min(count, len(column) - len(column.lstrip(column[:1])))
+
+    def __init__(
+        self, cls: type[Message], version: int, lengths: tuple[int, ...], size: int, value_size: int,
+        body_at: int, delta_at: int, delta_bytes: int, marks: tuple[tuple[int, int], ...],
+    ) -> None:  # fmt: skip
+        self.cls, self.version, self.lengths = cls, version, lengths
+        self.size, self.value_size, self.body_at = size, value_size, body_at
+        self.delta_at, self.delta_bytes, self.marks = delta_at, delta_bytes, marks
+        self._lines: dict[bool, Lines] = {}
+
+    def fits(self, batch: bytes, position: int) -> bool:
+        """Whether the record at `position`, which the batch must hold whole, has this shape."""
+        return position + self.size <= len(batch) and all(batch[position + at] == byte for at, byte in self.marks)
+
+    def count(self, batch: bytes, position: int, delta: int, left: int) -> int:
+        """How many records of this shape follow one another, the first with offset delta `delta`."""
+        size = self.size
+        count = min(left, _DELTA_STEPS[self.delta_bytes - 1] - delta, (len(batch) - position) // size)
+        stop = position + count * size
+        for at, byte in self.marks:
+            column = batch[position + at : stop : size]
+            alike = len(column) - len(column.lstrip(_BYTES[byte]))
+            if alike < count:
+                if alike < RUN_MIN:
+                    return 0
+                count, stop = alike, position + alike * size
+        for at, expected in enumerate(_delta_columns()[self.delta_bytes - 1], position + self.delta_at):
+            if batch[at:stop:size] != expected[delta : delta + count]:
+                return 0
+        return count
+
+    def lines(self, *, offsets: bool) -> Lines:
+        """The function `(bytes of records, first offset, head, middle, tail) -> lines`.
+
+        A line is head, offset, middle, the record's JSON, tail; without `offsets` middle, JSON, tail.
+        """
+        made = self._lines.get(offsets)
+        if made is None:
+            made = self._lines[offsets] = _compiled(self, offsets)
+        return made
+
+
+class Run(NamedTuple):
+    """`records` records of one shape."""
+
+    shape: Shape
+    records: int
+
+
+class Finder:
+    """Looks for runs; `versions` has the highest version for each record's API key. Remembers shapes it has met."""
+
+    def __init__(self, versions: dict[int, int]) -> None:
+        self._versions = versions
+        self._shapes: dict[tuple[int, int, int], list[Shape]] = {}
+        self._met = 0
+
+    def find(self, batch: bytes, position: int, delta: int, left: int) -> Run | None:
+        """The run that begins with record `delta` at `position`, of at most `left` records; None for none."""
+        if left < RUN_MIN or delta >= BATCH_RECORDS_MAX or position + 2 >= len(batch):
+            return None
+        delta_bytes = bisect_right(_DELTA_STEPS, delta) + 1
+        key = batch[position], batch[position + 1], delta_bytes
+        for shape in self._shapes.get(key, ()):
+            if shape.fits(batch, position):
+                count = shape.count(batch, position, delta, left)
+                return Run(shape, count) if count >= RUN_MIN else None
+        found = self._shape_at(batch, position, delta_bytes)
+        if found is None:
+            return None
+        count = found.count(batch, position, delta, left)
         if count < RUN_MIN:
             return None
-    count = _deltas_in_step(batch, delta_at, size, delta, count, delta_bytes)
-    return Run(cls, version, count, size, value_size, value_at + 3 - position, shape) if count >= RUN_MIN else None
+        if self._met >= SHAPES_MAX:
+            self._shapes.clear()
+            self._met = 0
+        self._shapes.setdefault(key, []).append(found)
+        self._met += 1
+        return Run(found, count)
+
+    def _shape_at(self, batch: bytes, position: int, delta_bytes: int) -> Shape | None:
+        frame = _frame(batch, position, delta_bytes)
+        if frame is None:
+            return None
+        value_at, value_size, stop = frame
+        size = stop - position
+        # Most records that are not in a run are told by the first byte of the next one.
+        if stop + size > len(batch) or batch[stop] != batch[position]:
+            return None
+        key, version = batch[value_at + 1], batch[value_at + 2]
+        if batch[value_at] != 1 or key > 127 or version > self._versions.get(key, -1):
+            return None
+        found = _class(key, version)
+        walked = None if found is None else _walked(batch, value_at + 3, found[1], version)
+        if found is None or walked is None:
+            return None
+        lengths, at, places = walked
+        if at + 1 != stop - 1 or batch[at] or batch[stop - 1]:
+            return None
+        delta_at = position + _varint_size(batch, position) + 2
+        delta_places = range(delta_at, delta_at + delta_bytes)
+        same = [*range(position, value_at + 3), *places, at, stop - 1]
+        marks = tuple((place - position, batch[place]) for place in same if place not in delta_places)
+        return Shape(
+            found[0], version, lengths, size, value_size, value_at + 3 - position, delta_at - position, delta_bytes,
+            marks,
+        )  # fmt: skip
 
 
-def _deltas_in_step(batch: bytes, at: int, size: int, delta: int, count: int, width: int) -> int:
-    for place, expected in ((at, _DELTA_LOW), (at + 1, _DELTA_HIGH))[:width]:
-        column = batch[place : place + (count - 1) * size + 1 : size]
-        if column != expected[delta : delta + count]:
-            return 0
-    return count
+@functools.cache
+def _delta_columns() -> tuple[tuple[bytes, ...], ...]:
+    """For varints of one, two and three bytes: what each byte is, for each offset delta."""
+    zigzags = range(0, 2 * BATCH_RECORDS_MAX, 2)
+    return tuple(
+        tuple(
+            bytes(zigzag >> 7 * number & 127 | (128 if number + 1 < width else 0) for zigzag in zigzags)
+            for number in range(width)
+        )
+        for width in (1, 2, 3)
+    )
 
 
 def _varint_size(batch: bytes, position: int) -> int:
@@ -129,12 +183,12 @@ def _varint_size(batch: bytes, position: int) -> int:
     return size
 
 
-def _frame(batch: bytes, position: int, delta: int) -> tuple[int, int, int] | None:
+def _frame(batch: bytes, position: int, delta_bytes: int) -> tuple[int, int, int] | None:
     """(position of the value, its size, end of the record) of a record without key, headers or deltas of its own."""
     try:
         length, at = _zigzag(batch, position)
         stop = at + length
-        at += 2 + (1 if delta < _ONE_BYTE_DELTAS else 2)
+        at += 2 + delta_bytes
         if batch[at - 1] > 127 or batch[at] != 1:
             return None
         value_size, at = _zigzag(batch, at + 1)
@@ -187,7 +241,7 @@ def _width(field: Field, length: int) -> int:
     return each * max(length, 0) if _is_sized(field) else each
 
 
-def _shape(
+def _walked(
     batch: bytes, at: int, fields: tuple[Field, ...], version: int
 ) -> tuple[tuple[int, ...], int, list[int]] | None:
     """(lengths, end, places of the bytes of the lengths) of a body; None for one that is not for a run."""
@@ -217,27 +271,16 @@ def _shape(
     return (tuple(lengths), at, places) if at < end else None
 
 
-def lines_of(run: Run, *, offsets: bool) -> Lines:
-    """The function `(bytes of the run, first offset, head, middle, tail) -> lines` for the shape of a run.
-
-    A line is head, offset, middle, the record's JSON, tail; without `offsets` middle, JSON, tail.
-    """
-    return _lines(run.cls, run.version, run.bytes_before, run.size, run.shape, offsets)
-
-
-@functools.lru_cache(maxsize=SHAPES_MAX)
-def _lines(
-    cls: type[Message], version: int, before: int, size: int, shape: tuple[int, ...], offsets: bool
-) -> Lines:
-    formats = [f">{before}x"]
+def _compiled(shape: Shape, offsets: bool) -> Lines:
+    formats = [f">{shape.body_at}x"]
     names: list[str] = []
     parts: list[str] = []
-    lengths = iter(shape)
-    for field in untagged(cls, version):
+    lengths = iter(shape.lengths)
+    for field in untagged(shape.cls, shape.version):
         length = next(lengths) if _is_sized(field) else -1
         parts.append(f'"{field.name}":' + _field_source(field, length, formats, names))
     used = struct.calcsize("".join(formats))
-    formats.append(f"{size - used}x")
+    formats.append(f"{shape.size - used}x")
     body = "{{" + ",".join(parts) + "}}"
     line = f"{{head}}{{offset}}{{middle}}{body}{{tail}}" if offsets else f"{{middle}}{body}{{tail}}"
     targets = "".join(f"{name}, " for name in names)
@@ -247,10 +290,10 @@ def _lines(
         f"    return [f'''{line}''' for offset, ({targets}) in {rows}]\n"
     )
     space: dict[str, Any] = {
-        "unpack": struct.Struct("".join(formats)).iter_unpack, "TEXT": _TEXTS, "UUID": _UUIDS,
-        "BOOL": {False: "false", True: "true"}, "BASE64": _base64, "FLOAT": java_double,
+        "unpack": struct.Struct("".join(formats)).iter_unpack, "TEXT": _TEXTS, "UUID": UUIDS,
+        "BOOL": BOOLEANS, "BASE64": base64_text, "FLOAT": java_double,
     }  # fmt: skip
-    exec(compile(source, f"<lines of {cls.__name__}>", "exec"), space)
+    exec(compile(source, f"<lines of {shape.cls.__name__}>", "exec"), space)
     made: Lines = space["lines"]
     return made
 
@@ -283,12 +326,9 @@ def _scalar_source(kind: str, name: str) -> str:
     return f"{{FLOAT({name})}}" if kind == "float64" else f"{{{name}}}"
 
 
-def _base64(data: bytes) -> str:
-    return base64.b64encode(data).decode()
-
-
 def slices(run: Run, batch: bytes, position: int) -> Iterator[tuple[bytes, int]]:
     """The run's bytes in pieces of some thousand records, each with the number of its first record in the run."""
-    for first in range(0, run.count, PIECE_RECORDS):
-        count = min(PIECE_RECORDS, run.count - first)
-        yield batch[position + first * run.size : position + (first + count) * run.size], first
+    size = run.shape.size
+    for first in range(0, run.records, PIECE_RECORDS):
+        count = min(PIECE_RECORDS, run.records - first)
+        yield batch[position + first * size : position + (first + count) * size], first

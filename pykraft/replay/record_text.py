@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import functools
 import re
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from pykraft.protocol._message import Message, Struct
 from pykraft.protocol.api import message_class, record_class, record_versions, releases
 from pykraft.protocol.errors import ProtocolError
-from pykraft.protocol.jsonconv import to_json
-from pykraft.replay.json_text import json_text
+from pykraft.replay.compiled_json import json_of
 
 FRAME_VERSION: Final = 1
 _SHORT_MAX: Final = 32_767
@@ -56,11 +55,11 @@ class UnreadableRecordError(Exception):
 
 
 class Parsed(NamedTuple):
-    """A record that was read: its class's name, version and JSON."""
+    """A record that was read; `read_as` is the version whose fields it has."""
 
-    name: str
+    message: Message
     version: int
-    data: dict[str, Any]
+    read_as: int
 
 
 def parse(value: bytes, release: str) -> Parsed:
@@ -83,7 +82,7 @@ def parse(value: bytes, release: str) -> Parsed:
             raise UnreadableRecordError(failed)
         if end != len(value):
             raise UnreadableRecordError(f"Found {len(value) - end} byte(s) of garbage after {key}")
-        return Parsed(cls.__name__, version, to_json(message, read_as))
+        return Parsed(message, version, read_as)
     except ProtocolError as error:
         raise UnreadableRecordError(failed) from error
 
@@ -93,13 +92,19 @@ def _has_structs(message: Message) -> bool:
     return any(isinstance(value, list) and value and isinstance(value[0], Struct) for value in values)
 
 
+def data_text(parsed: Parsed) -> str:
+    """The JSON text of a record's fields."""
+    return json_of(type(parsed.message), parsed.read_as)(parsed.message)
+
+
 def payload(offset: int, value: bytes, release: str) -> str:
     """The text after `payload: `."""
     try:
         parsed = parse(value, release)
     except UnreadableRecordError as error:
         return f"Error at {offset}, skipping. {error}"
-    return json_text({"type": type_name(parsed.name), "version": parsed.version, "data": parsed.data})
+    cls = type(parsed.message)
+    return f'{{"type":"{type_name(cls.__name__)}","version":{parsed.version},"data":{data_text(parsed)}}}'
 
 
 def frame_of(value: bytes) -> tuple[int, int, int]:
