@@ -23,7 +23,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="run a KRaft controller",
         description="Run a KRaft controller. Without arguments: one node with id 1 on 127.0.0.1:9093 that keeps its"
         " data in ./pykraft-data. Its first line on stdout is the event `ready`; more events follow as JSON lines,"
-        " logs go to stderr. SIGTERM ends it in order, SIGKILL loses nothing acknowledged.",
+        " logs go to stderr (PYKRAFT_LOG=DEBUG for more). SIGTERM ends it in order, SIGKILL loses nothing that was"
+        " acknowledged.",
         epilog="examples: pykraft controller --listen 127.0.0.1:0 --data /tmp/quorum --cluster-id"
         " MkU3OEVBNTcwNTJENDM2Qg | pykraft controller --zookeeper localhost:2181 --override"
         " inter.broker.listener.name=INTERNAL",
@@ -116,6 +117,7 @@ def _configure(options: argparse.Namespace) -> tuple[Any, Any]:
         properties["zookeeper.connect"] = options.zookeeper
         properties["zookeeper.metadata.migration.enable"] = "true"
     config = ControllerConfig.from_properties(properties)
+    _check_quorum(properties, config.node_id, config.controller_listener_names[0])
     host, port = options.listen or _listener(properties, config.controller_listener_names[0])
     directory = options.data or properties.get("metadata.log.dir") or properties.get("log.dirs", "").split(",")[0]
     return config, NodeSettings(
@@ -131,6 +133,30 @@ def _load(path: Path) -> dict[str, str]:
             return dict(load(file))
     except (OSError, InvalidUEscapeError) as error:
         raise UsageError(f"{path} cannot be read: {error}") from error
+
+
+def _check_quorum(properties: dict[str, str], node_id: int, listener: str) -> None:
+    """Refuse what this controller cannot be, rather than be something else."""
+    roles = properties.get("process.roles", "controller").strip()
+    if roles != "controller":
+        raise UsageError(f"process.roles={roles}: pykraft is a controller and nothing else; run brokers by themselves")
+    voters = properties.get("controller.quorum.voters", "").strip()
+    if voters and [voter.partition("@")[0].strip() for voter in voters.split(",")] != [str(node_id)]:
+        raise UsageError(
+            f"controller.quorum.voters={voters}: node {node_id} can only be the only voter; name it alone, here and at"
+            " the brokers"
+        )
+    protocols = {
+        name.strip(): protocol.strip()
+        for name, _, protocol in (
+            pair.partition(":") for pair in properties.get("listener.security.protocol.map", "").split(",")
+        )
+    }
+    protocol = protocols.get(listener, "PLAINTEXT")
+    if protocol != "PLAINTEXT":
+        raise UsageError(
+            f"listener.security.protocol.map gives {listener} {protocol}: the controller's listener is PLAINTEXT only"
+        )
 
 
 def _listener(properties: dict[str, str], name: str) -> tuple[str, int]:

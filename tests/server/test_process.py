@@ -162,6 +162,9 @@ async def test_a_damaged_log_is_not_started_on(tmp_path: Path) -> None:
         (["--release", "2.8"], "2.8"),
         (["--override", "zookeeper.metadata.migration.enable=true"], "zookeeper.connect"),
         (["missing.properties"], "missing.properties"),
+        (["--override", "process.roles=broker,controller"], "run brokers by themselves"),
+        (["--override", "controller.quorum.voters=1@a:1,2@b:2"], "only voter"),
+        (["--override", "listener.security.protocol.map=CONTROLLER:SSL"], "PLAINTEXT only"),
     ],
 )
 async def test_configuration_that_cannot_work(tmp_path: Path, arguments: list[str], reason: str) -> None:
