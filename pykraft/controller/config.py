@@ -83,6 +83,12 @@ class ControllerConfig:
     max_connections: int = _key("max.connections", 4_096, int)
     metadata_log_segment_bytes: int = _key("metadata.log.segment.bytes", 1_073_741_824, int)
     metadata_log_segment_ms: int = _key("metadata.log.segment.ms", 604_800_000, int)
+    metadata_log_max_record_bytes_between_snapshots: int = _key(
+        "metadata.log.max.record.bytes.between.snapshots", 20_971_520, int
+    )
+    metadata_log_max_snapshot_interval_ms: int = _key("metadata.log.max.snapshot.interval.ms", 3_600_000, int)
+    metadata_max_retention_bytes: int = _key("metadata.max.retention.bytes", 104_857_600, int)
+    metadata_max_retention_ms: int = _key("metadata.max.retention.ms", 604_800_000, int)
     password_encoder_secret: str = _key("password.encoder.secret", "", _text)
     properties: Mapping[str, str] = field(
         default_factory=lambda: MappingProxyType({}), compare=False, repr=False, metadata={"key": None}

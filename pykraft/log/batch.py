@@ -27,6 +27,7 @@ BATCH_RECORDS_MAX = 10_000
 _HEADER = struct.Struct(">qiibIhiqqqhii")
 _AFTER_CRC = struct.Struct(">hiqqqhii")
 _BEFORE_CRC = struct.Struct(">qiibI")
+_LENGTH_AND_CRC = struct.Struct(">8xi5xI")
 _KEY = struct.Struct(">hh")
 _SIZE_MIN = HEADER_SIZE + 6
 
@@ -237,6 +238,19 @@ def check_crc(data: bytes, header: BatchHeader, position: int, *, file_position:
         at = position if file_position is None else file_position
         reason = f"CRC-32C is {actual:#010x}, the header says {header.crc:#010x}"
         raise CorruptBatchError(header.base_offset, at, reason)
+
+
+def first_bad_batch(data: bytes) -> int | None:
+    """Position of the first batch in `data`, a run of whole batches, whose CRC is wrong; None when all are right."""
+    view = memoryview(data)
+    position, end = 0, len(data)
+    while position < end:
+        length, crc = _LENGTH_AND_CRC.unpack_from(data, position)
+        stop = position + length + LENGTH_OVERHEAD
+        if length < HEADER_SIZE - LENGTH_OVERHEAD or stop > end or crc32c(view[position + CRC_START : stop]) != crc:
+            return position
+        position = stop
+    return None
 
 
 def decode_batch(data: bytes, position: int = 0, *, file_position: int | None = None) -> Batch:

@@ -44,6 +44,13 @@ class EpochCache:
             self._epochs.append(epoch)
             self._starts.append(start_offset)
 
+    def truncate_from_start(self, start_offset: int) -> None:
+        """The log now begins at `start_offset`: the epoch that holds it begins there, those before are gone."""
+        gone = bisect_right(self._starts, start_offset) - 1
+        if gone >= 0:
+            del self._epochs[:gone], self._starts[:gone]
+            self._starts[0] = start_offset
+
     def end_offset_for(self, epoch: int, end_offset: int) -> OffsetAndEpoch | None:
         """Where the largest known epoch <= `epoch` ends, given the log's `end_offset`.
 

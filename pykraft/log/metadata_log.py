@@ -9,11 +9,28 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Self
 
 from pykraft.log import recovery
-from pykraft.log.batch import BATCH_BYTES_MAX, Batch, BatchHeader, check_header, decode_batch, read_header
-from pykraft.log.checkpoint import list_checkpoints
+from pykraft.log.batch import (
+    BATCH_BYTES_MAX,
+    Batch,
+    BatchHeader,
+    check_header,
+    decode_batch,
+    first_bad_batch,
+    read_header,
+)
+from pykraft.log.checkpoint import (
+    DAMAGED_SUFFIX,
+    DELETED_SUFFIX,
+    PART_SUFFIX,
+    CheckpointWriter,
+    checkpoint_name,
+    last_contained_timestamp_ms,
+    list_checkpoints,
+    verify_checkpoint,
+)
 from pykraft.log.epochs import EpochCache, OffsetAndEpoch
 from pykraft.log.errors import (
     CorruptBatchError,
@@ -23,13 +40,12 @@ from pykraft.log.errors import (
     LogWriteError,
     OffsetOutOfRangeError,
 )
-from pykraft.log.files import DirectoryLock, replace_file, sync_data, sync_directory, write_all
-from pykraft.log.recovery import TornTail
+from pykraft.log.files import DirectoryLock, sync_data, sync_directory, write_all
+from pykraft.log.partition_metadata import check_topic
+from pykraft.log.recovery import RecoveryReport, TornTail
 from pykraft.log.segment import SUFFIX, Progress, Segment, read_chunks
 
 DIRECTORY_NAME = "__cluster_metadata-0"
-PARTITION_METADATA_NAME = "partition.metadata"
-_PARTITION_METADATA = "version: 0\ntopic_id: AAAAAAAAAAAAAAAAAAAAAQ"
 SEGMENT_BYTES_MIN = BATCH_BYTES_MAX
 
 
@@ -50,15 +66,6 @@ class LogConfig:
             raise ValueError(f"metadata.log.segment.ms is {self.segment_ms}, it must be positive")
 
 
-class RecoveryReport(NamedTuple):
-    """What opening a log found; `torn_tail` is what it cut off, None after an orderly end."""
-
-    segments: int
-    batches: int
-    size: int
-    torn_tail: TornTail | None
-
-
 class MetadataLog:
     """The metadata log of one node.
 
@@ -76,7 +83,10 @@ class MetadataLog:
         self._segments: list[Segment] = []
         self._bases: list[int] = []
         self._epochs = EpochCache()
-        self._snapshots: list[OffsetAndEpoch] = []
+        self._snapshots: list[OffsetAndEpoch] = []  # replaced, never changed: read without the guard
+        self._damaged: list[CorruptLogError] = []
+        self._appended_bytes = 0
+        self._start_offset = 0
         self._end_offset = 0
         self._poison: str | None = None
         self._closed = False
@@ -86,9 +96,11 @@ class MetadataLog:
     def open(cls, data_directory: Path, config: LogConfig | None = None, *, progress: Progress | None = None) -> Self:
         """Locks `data_directory` (Kafka's `metadata.log.dir`), makes or recovers the log in it.
 
-        Reads every byte once and checks every CRC; `progress` hears of it. A torn tail is cut and reported
-        in `recovery`. Raises `LogLockedError`, `CorruptLogError` for any other damage, `LogStateError` for
-        files that do not belong together, `LogWriteError` where the directory cannot be written.
+        Reads every byte once and checks every CRC, of checkpoints too; `progress` hears of it. A torn tail is cut,
+        a log that ends before the latest checkpoint is dropped for it, as Kafka does, a damaged checkpoint that is
+        not needed is set aside: all reported in `recovery`. Raises `LogLockedError`, `CorruptLogError` for any
+        other damage, `LogStateError` for files that do not belong together, `LogWriteError` where the directory
+        cannot be written.
         """
         directory = data_directory / DIRECTORY_NAME
         try:
@@ -101,9 +113,10 @@ class MetadataLog:
             if not directory.is_dir():
                 directory.mkdir()
                 sync_directory(data_directory)
-            log._check_topic()
+            check_topic(directory)
+            log._check_checkpoints()
             log._load_segments(progress)
-            log._load_snapshots()
+            log._settle_snapshots()
             log._epochs.write(directory)
         except OSError as error:
             log.close()
@@ -131,8 +144,8 @@ class MetadataLog:
 
     @property
     def start_offset(self) -> int:
-        """Offset of the first record on disk; what came before is in a snapshot."""
-        return self._bases[0]
+        """Offset of the first record that is read; what came before is in a snapshot."""
+        return self._start_offset
 
     @property
     def end_offset(self) -> int:
@@ -165,6 +178,11 @@ class MetadataLog:
     @property
     def latest_snapshot(self) -> OffsetAndEpoch | None:
         return self._snapshots[-1] if self._snapshots else None
+
+    @property
+    def appended_bytes(self) -> int:
+        """Bytes appended since the log was opened."""
+        return self._appended_bytes
 
     @property
     def size(self) -> int:
@@ -207,13 +225,19 @@ class MetadataLog:
     def read(self, offset: int, max_bytes: int) -> bytes:
         """Whole batches from the one that holds `offset`: at least one, otherwise at most `max_bytes`.
 
-        Empty at the end of the log; never more than to the end of a segment. Raises `OffsetOutOfRangeError`,
-        `LogClosedError`.
+        Empty at the end of the log; never more than to the end of a segment. Blocks. Raises `CorruptLogError` for
+        bytes that fail their CRC, `OffsetOutOfRangeError`, `LogClosedError`.
         """
         with self._state_guard:
             if offset == self._end_offset and not self._closed:
                 return b""
-            return self._segment_of(offset).read(offset, max_bytes)
+            segment = self._segment_of(offset)
+            position, data = segment.read(offset, max_bytes)
+        bad = first_bad_batch(data)
+        if bad is not None:
+            reason = "a batch that was good when the log was opened fails its CRC"
+            raise CorruptLogError(segment.path, offset, position + bad, reason)
+        return data
 
     def iter_batches(self, from_offset: int | None = None, progress: Progress | None = None) -> Iterator[Batch]:
         """Every batch from the one that holds `from_offset` (default: the start) to the end as of now.
@@ -243,6 +267,87 @@ class MetadataLog:
             finally:
                 os.close(fd)
 
+    def timestamp_ms_before(self, offset: int) -> int:
+        """Time of the last record before `offset`, which is the log's start or in it; 0 in an empty log.
+
+        Raises as `read` and `last_contained_timestamp_ms` do.
+        """
+        if offset > self._start_offset:
+            return read_header(self.read(offset - 1, 1)).max_timestamp_ms
+        latest = self.latest_snapshot
+        return 0 if latest is None else last_contained_timestamp_ms(self.directory / checkpoint_name(latest))
+
+    def begin_snapshot(self, snapshot: OffsetAndEpoch, timestamp_ms: int) -> CheckpointWriter:
+        """A writer for the snapshot of everything before `snapshot.offset`, to be given to `add_snapshot`.
+
+        Raises ValueError for a point that is not in the log, `LogWriteError`.
+        """
+        end = self.end_offset_for_epoch(snapshot.epoch)
+        if snapshot.offset < self._start_offset or end.epoch != snapshot.epoch or end.offset < snapshot.offset:
+            raise ValueError(f"the log from {self._start_offset} to {self._end_offset} does not contain {snapshot}")
+        return CheckpointWriter(
+            self.directory, snapshot, timestamp_ms=timestamp_ms,
+            last_contained_timestamp_ms=self.timestamp_ms_before(snapshot.offset),
+        )
+
+    def add_snapshot(self, writer: CheckpointWriter) -> None:
+        """Finishes a snapshot and counts it among those of the log. Raises `LogWriteError`, `LogClosedError`."""
+        with self._append_guard:
+            if self._closed:
+                writer.abandon()
+                raise LogClosedError(f"{self.directory} is closed")
+            writer.finish()
+            self._snapshots = sorted({*self._snapshots, writer.snapshot})
+
+    def clean(self, *, retention_bytes: int, retention_ms: int, now_ms: int) -> list[OffsetAndEpoch]:
+        """Removes the oldest snapshots, and the segments before the one after them; the removed snapshots.
+
+        That is while there are two and the log and all snapshots have more than `retention_bytes`, or the oldest is
+        older than `retention_ms`; a negative limit is none. Kafka: `KafkaMetadataLog.maybeClean`. Raises
+        `CorruptLogError`, `LogWriteError`, `LogClosedError`.
+        """
+        removed: list[OffsetAndEpoch] = []
+        with self._append_guard:
+            try:
+                sizes = {each: (self.directory / checkpoint_name(each)).stat().st_size for each in self._snapshots}
+                while len(self._snapshots) > 1:
+                    oldest, following = self._snapshots[:2]
+                    is_large = 0 <= retention_bytes < self.size + sum(sizes.values())
+                    if not is_large and not self._is_old(oldest, retention_ms, now_ms):
+                        break
+                    del sizes[oldest]
+                    self._delete_before(following)
+                    removed.append(oldest)
+            except OSError as error:
+                raise LogWriteError(self.directory, str(error), usable=True) from error
+        return removed
+
+    def _is_old(self, snapshot: OffsetAndEpoch, retention_ms: int, now_ms: int) -> bool:
+        if retention_ms < 0:
+            return False
+        return now_ms - last_contained_timestamp_ms(self.directory / checkpoint_name(snapshot)) > retention_ms
+
+    def _delete_before(self, snapshot: OffsetAndEpoch) -> None:
+        """Makes the log begin at `snapshot`; a segment goes when all of its records are before it. OSError."""
+        with self._state_guard:
+            if self._closed:
+                raise LogClosedError(f"{self.directory} is closed")
+            gone = bisect_right(self._bases, snapshot.offset) - 1
+            segments, self._segments = self._segments[:gone], self._segments[gone:]
+            del self._bases[:gone]
+            self._start_offset = snapshot.offset
+            self._epochs.truncate_from_start(snapshot.offset)
+            snapshots = [each for each in self._snapshots if each.offset < snapshot.offset]
+            self._snapshots = [each for each in self._snapshots if each.offset >= snapshot.offset]
+            for segment in segments:
+                segment.close()
+        self._epochs.write(self.directory)
+        for each in snapshots:
+            (self.directory / checkpoint_name(each)).unlink(missing_ok=True)
+        for segment in segments:
+            segment.unlink()
+        sync_directory(self.directory)
+
     def _borrow(self, segment: Segment) -> int:
         with self._state_guard:
             if self._closed:
@@ -252,8 +357,8 @@ class MetadataLog:
     def _segment_of(self, offset: int) -> Segment:
         if self._closed:
             raise LogClosedError(f"{self.directory} is closed")
-        if not self._bases[0] <= offset < self._end_offset:
-            raise OffsetOutOfRangeError(offset, self._bases[0], self._end_offset)
+        if not self._start_offset <= offset < self._end_offset:
+            raise OffsetOutOfRangeError(offset, self._start_offset, self._end_offset)
         return self._segments[bisect_right(self._bases, offset) - 1]
 
     def _check_next(self, batches: Sequence[bytes]) -> list[BatchHeader]:
@@ -274,16 +379,6 @@ class MetadataLog:
             headers.append(header)
         return headers
 
-    def _check_topic(self) -> None:
-        path = self.directory / PARTITION_METADATA_NAME
-        try:
-            text = path.read_text(errors="replace")
-        except FileNotFoundError:
-            replace_file(path, _PARTITION_METADATA)
-            return
-        if text.split() != _PARTITION_METADATA.split():
-            raise LogStateError(path, f"holds {text!r}, not the topic id of the metadata log")
-
     def _load_segments(self, progress: Progress | None) -> None:
         bases = sorted(
             int(entry.stem)
@@ -291,16 +386,18 @@ class MetadataLog:
             if entry.suffix == SUFFIX and entry.stem.isdigit() and len(entry.stem) == 20
         )
         if not bases:
-            latest = max((snapshot.offset for snapshot in list_checkpoints(self.directory)), default=0)
+            if self._damaged and not self._snapshots:
+                raise self._damaged[-1]
+            latest = self._snapshots[-1].offset if self._snapshots else 0
             self._add(Segment.open(self.directory, latest, create=True))
             sync_directory(self.directory)
-            self._end_offset = latest
+            self._start_offset = self._end_offset = latest
             self.recovery = RecoveryReport(1, 0, 0, None)
             return
         for base in bases:
             self._add(Segment.open(self.directory, base, create=False))
         sizes = [os.fstat(segment.fd).st_size for segment in self._segments]
-        self._end_offset = bases[0]
+        self._start_offset = self._end_offset = bases[0]
         batches, done, torn, total = 0, 0, None, sum(sizes)
         for segment, size in zip(self._segments, sizes, strict=True):
             if segment.base_offset != self._end_offset:
@@ -340,22 +437,66 @@ class MetadataLog:
         os.fsync(segment.fd)
         return TornTail(segment.path, self._end_offset, bad.position, size - bad.position, bad.reason)
 
-    def _load_snapshots(self) -> None:
-        self._snapshots = [s for s in list_checkpoints(self.directory) if s.offset >= self.start_offset]
-        latest = self.latest_snapshot
-        if self.start_offset > 0 and latest is None:
-            reason = f"the log starts at offset {self.start_offset} and no checkpoint holds what came before"
+    def _check_checkpoints(self) -> None:
+        """Finds out which checkpoints are whole, before anything is decided."""
+        for found in list_checkpoints(self.directory):
+            try:
+                verify_checkpoint(self.directory / checkpoint_name(found))
+            except CorruptLogError as damage:
+                self._damaged.append(damage)
+            else:
+                self._snapshots = [*self._snapshots, found]
+
+    def _settle_snapshots(self) -> None:
+        """Brings checkpoints and segments together, and clears away what is neither.
+
+        Kafka: `KafkaMetadataLog.recoverSnapshots`, `truncateToLatestSnapshot`.
+        """
+        all_found = list_checkpoints(self.directory)
+        latest = max(all_found, key=_by_epoch, default=None)
+        goes_on = latest is not None and self._epochs.latest is None and self._end_offset == latest.offset
+        ahead = latest is not None and not goes_on and _by_epoch(latest) > (self._epochs.latest or 0, self._end_offset)
+        whole = [each for each in self._snapshots if each.offset >= self._start_offset]
+        needed = (ahead and latest not in self._snapshots) or (self._start_offset > 0 and not whole)
+        if self._damaged and needed:
+            # Without it, records that were acknowledged would be missing.
+            raise self._damaged[-1]
+        if self._start_offset > 0 and not whole:
+            reason = f"the log starts at offset {self._start_offset} and no checkpoint holds what came before"
             raise LogStateError(self.directory, reason)
-        if latest is not None and latest.offset > self._end_offset:
-            reason = (
-                f"the checkpoint at offset {latest.offset} is ahead of the log, which ends at "
-                f"{self._end_offset}: start Apache Kafka's controller on it once, which drops that log"
-            )
-            raise LogStateError(self.directory, reason)
+        for path in list(self.directory.iterdir()):
+            if path.name.endswith((PART_SUFFIX, DELETED_SUFFIX)):
+                path.unlink()
+        for damage in self._damaged:
+            damage.path.replace(damage.path.with_name(damage.path.name + DAMAGED_SUFFIX))
+        started_over = None
+        if ahead and latest is not None:
+            started_over = latest
+            self._start_over_at(latest)
+        for each in self._snapshots:
+            if each.offset < self._start_offset:
+                (self.directory / checkpoint_name(each)).unlink()
+        self._snapshots = [each for each in self._snapshots if each.offset >= self._start_offset]
+        self.recovery = self.recovery._replace(started_over_at=started_over, damaged=tuple(self._damaged))
+
+    def _start_over_at(self, snapshot: OffsetAndEpoch) -> None:
+        """Drops every segment, the last one first so that a crash leaves a log, and begins behind `snapshot`."""
+        for segment in reversed(self._segments):
+            segment.close()
+            segment.unlink()
+        self._segments, self._bases, self._epochs = [], [], EpochCache()
+        self._start_offset = self._end_offset = snapshot.offset
+        self._add(Segment.open(self.directory, snapshot.offset, create=True))
+        sync_directory(self.directory)
 
     def _add(self, segment: Segment) -> None:
         self._segments.append(segment)
         self._bases.append(segment.base_offset)
+
+
+def _by_epoch(snapshot: OffsetAndEpoch) -> tuple[int, int]:
+    """Kafka's order of snapshots."""
+    return snapshot.epoch, snapshot.offset
 
 
 class _Append:
@@ -394,6 +535,7 @@ class _Append:
                     segment.note(header, segment.size)
                     log._epochs.assign(header.leader_epoch, header.base_offset)
             log._end_offset = self._headers[-1].next_offset
+            log._appended_bytes += sum(header.size for header in self._headers)
 
     def _write_epochs(self) -> None:
         """The epoch file first: an entry too many at the log's end is dropped by every reader of it."""

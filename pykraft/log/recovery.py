@@ -20,7 +20,8 @@ from pykraft.log.batch import (
     check_header,
     read_header,
 )
-from pykraft.log.errors import CorruptBatchError
+from pykraft.log.epochs import OffsetAndEpoch
+from pykraft.log.errors import CorruptBatchError, CorruptLogError
 
 # producerId, producerEpoch and baseSequence of every batch of this log: -1 in 14 bytes, 43 after the start.
 _NO_PRODUCER = b"\xff" * 14
@@ -37,6 +38,21 @@ class TornTail(NamedTuple):
     position: int
     size: int
     reason: str
+
+
+class RecoveryReport(NamedTuple):
+    """What opening a log found.
+
+    `torn_tail` is what it cut off, None after an orderly end. `started_over_at` is the checkpoint for which a log
+    that ended before it was dropped. `damaged` are checkpoints that were set aside, of which none was needed.
+    """
+
+    segments: int
+    batches: int
+    size: int
+    torn_tail: TornTail | None
+    started_over_at: OffsetAndEpoch | None = None
+    damaged: tuple[CorruptLogError, ...] = ()
 
 
 def not_torn_because(fd: int, position: int, end: int, expected_offset: int) -> str | None:

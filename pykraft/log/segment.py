@@ -22,6 +22,7 @@ from pykraft.log.batch import (
 from pykraft.log.errors import CorruptBatchError
 
 SUFFIX = ".log"
+_KAFKAS_SUFFIXES = (".index", ".timeindex", ".snapshot")
 INDEX_INTERVAL_BYTES = 4096
 INDEX_ENTRIES_MAX = 8192
 READ_CHUNK_BYTES = 4 * 1024 * 1024
@@ -130,14 +131,21 @@ class Segment:
             check_crc(chunk, header, at, file_position=position)
             yield header, position
 
-    def read(self, offset: int, max_bytes: int) -> bytes:
-        """Whole batches from the one that holds `offset`, at least one, at most `max_bytes` otherwise."""
+    def unlink(self) -> None:
+        """Removes the file and what Kafka keeps beside it; the caller syncs the directory. OSError."""
+        for suffix in _KAFKAS_SUFFIXES:
+            self.path.with_suffix(suffix).unlink(missing_ok=True)
+        self.path.unlink(missing_ok=True)
+
+    def read(self, offset: int, max_bytes: int) -> tuple[int, bytes]:
+        """Whole batches from the one that holds `offset`, at least one, at most `max_bytes` otherwise, and the
+        byte position where they begin."""
         start, first_size = self._find(offset)
         stop = start + first_size
         limit = min(self.size, start + max_bytes)
         if limit > stop:
             stop = limit if limit == self.size else self._boundary(stop, limit)
-        return os.pread(self.fd, stop - start, start)
+        return start, os.pread(self.fd, stop - start, start)
 
     def position_of(self, offset: int) -> int:
         """Byte position of the batch that holds `offset`, which the segment must hold."""

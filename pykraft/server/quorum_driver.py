@@ -5,13 +5,15 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Callable, Sequence
-from typing import cast
+from typing import Final, cast
 
 import trio
 
 from pykraft.log.batch import encode_control_batch
+from pykraft.log.errors import CorruptLogError
 from pykraft.log.metadata_log import MetadataLog
 from pykraft.log.quorum_state import write_quorum_state
+from pykraft.protocol.errors import ErrorCode
 from pykraft.protocol.messages.fetch_response import FetchResponseData
 from pykraft.raft.events import (
     AppendControlRecords,
@@ -35,6 +37,8 @@ from pykraft.raft.events import (
 from pykraft.raft.quorum import QuorumNode
 
 log = logging.getLogger(__name__)
+
+TAIL_RECORDS_MAX: Final = 1_000
 
 
 class _Waiting:
@@ -117,10 +121,13 @@ class QuorumDriver:
         async with self._stepping:
             events = [event]
             while events:
-                for effect in self.quorum.step(events.pop(0), self._now_ms()):
-                    follow_up = await self._perform(effect)
-                    if follow_up is not None:
-                        events.append(follow_up)
+                effects = self.quorum.step(events.pop(0), self._now_ms())
+                # Effects are for others too: an asker that gives up must not stop them half-way.
+                with trio.CancelScope(shield=True):
+                    for effect in effects:
+                        follow_up = await self._perform(effect)
+                        if follow_up is not None:
+                            events.append(follow_up)
         self._rescheduled.set()
 
     async def _perform(self, effect: Effect) -> Event | None:
@@ -128,9 +135,9 @@ class QuorumDriver:
             case Reply(token, response):
                 self._answer(token, response)
             case ReplyFetch():
-                self._answer(effect.token, self._with_records(effect))
+                self._answer(effect.token, await self._with_records(effect))
             case PersistQuorumState(state):
-                write_quorum_state(self._log.directory, state)
+                await trio.to_thread.run_sync(write_quorum_state, self._log.directory, state)
             case AppendControlRecords(epoch, records):
                 return LogFlushed(await self._append_control(epoch, records))
             case LeaderChanged():
@@ -152,7 +159,16 @@ class QuorumDriver:
             waiting.response = response
             waiting.answered.set()
 
-    def _with_records(self, effect: ReplyFetch) -> FetchResponseData:
-        records = self._log.read(effect.offset, effect.max_bytes)
-        effect.response.responses[0].partitions[0].records = records
+    async def _with_records(self, effect: ReplyFetch) -> FetchResponseData:
+        """The answer with its records; the last few batches are in memory, more come through a worker thread."""
+        partition = effect.response.responses[0].partitions[0]
+        is_tail = self._log.end_offset - effect.offset <= TAIL_RECORDS_MAX
+        try:
+            if is_tail:
+                partition.records = self._log.read(effect.offset, effect.max_bytes)
+            else:
+                partition.records = await trio.to_thread.run_sync(self._log.read, effect.offset, effect.max_bytes)
+        except CorruptLogError as damage:
+            log.error("%s", damage)
+            partition.error_code = ErrorCode.KAFKA_STORAGE_ERROR
         return effect.response

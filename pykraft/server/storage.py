@@ -14,7 +14,8 @@ from typing import Final
 from pykraft.controller.config import ControllerConfig
 from pykraft.image.metadata_image import MetadataImage
 from pykraft.log.batch import Batch
-from pykraft.log.checkpoint import checkpoint_name, read_checkpoint
+from pykraft.log.checkpoint import checkpoint_name, iter_checkpoint
+from pykraft.log.epochs import OffsetAndEpoch
 from pykraft.log.meta_properties import MetaProperties, read_meta_properties, write_meta_properties
 from pykraft.log.metadata_log import LogConfig, MetadataLog
 from pykraft.protocol.record_frame import decode_record
@@ -57,12 +58,25 @@ def open_storage(directory: Path, config: ControllerConfig, cluster_id: str | No
     except BaseException:
         opened.close()
         raise
-    torn = opened.recovery.torn_tail
-    if torn is not None:
-        log.warning("%s: cut %d bytes of an append that was not finished: %s", torn.path, torn.size, torn.reason)
+    _report(opened)
     assert properties.cluster_id is not None
     assert properties.directory_id is not None
     return Storage(properties.cluster_id, properties.directory_id, opened)
+
+
+def _report(opened: MetadataLog) -> None:
+    recovery = opened.recovery
+    torn, behind = recovery.torn_tail, recovery.started_over_at
+    if torn is not None:
+        log.warning("%s: cut %d bytes of an append that was not finished: %s", torn.path, torn.size, torn.reason)
+    if behind is not None:
+        log.warning(
+            "%s: the log ended before the snapshot %s: it was dropped and goes on behind the snapshot",
+            opened.directory, checkpoint_name(behind),
+        )
+    for damage in recovery.damaged:
+        log.warning("%s is corrupt at byte %d: %s; it is not needed and was set aside", damage.path, damage.position,
+                    damage.reason)
 
 
 def _properties(
@@ -99,12 +113,13 @@ def _check_cluster_id(text: str) -> None:
 
 
 def replay(opened: MetadataLog, delta_from: int = -1) -> MetadataImage:
-    """The image of everything in the log and the snapshot before it; its delta starts after offset `delta_from`.
+    """The image of the latest snapshot and the log behind it; its delta starts after offset `delta_from`.
 
     Raises CorruptLogError, ProtocolError, ReplayError.
     """
     image = MetadataImage()
-    start_offset = _load_snapshot(image, opened) if opened.start_offset > 0 else 0
+    snapshot = opened.latest_snapshot
+    start_offset = opened.start_offset if snapshot is None else _load_snapshot(image, opened, snapshot)
     if image.offset <= delta_from:
         image.take_delta()
     for batch in opened.iter_batches(start_offset, progress=Progress("Loading the metadata log")):
@@ -112,16 +127,12 @@ def replay(opened: MetadataLog, delta_from: int = -1) -> MetadataImage:
     return image
 
 
-def _load_snapshot(image: MetadataImage, opened: MetadataLog) -> int:
-    """Apply the latest snapshot; the offset to go on from. All of its records stand at its last offset, as in Kafka."""
-    snapshot = opened.latest_snapshot
-    if snapshot is None:
-        raise StorageError(
-            f"{opened.directory} begins at offset {opened.start_offset} and has no snapshot of what came before:"
-            " restore the .checkpoint file"
-        )
-    for value in read_checkpoint(opened.directory / checkpoint_name(snapshot)):
-        image.apply(decode_record(value).message, snapshot.offset - 1, snapshot.epoch)
+def _load_snapshot(image: MetadataImage, opened: MetadataLog, snapshot: OffsetAndEpoch) -> int:
+    """Apply a snapshot; the offset to go on from. All of its records stand at its last offset, as in Kafka."""
+    for batch in iter_checkpoint(opened.directory / checkpoint_name(snapshot)):
+        if not batch.header.is_control:
+            for value in batch.values:
+                image.apply(decode_record(value).message, snapshot.offset - 1, snapshot.epoch)
     image.offset, image.epoch = snapshot.offset - 1, snapshot.epoch
     return snapshot.offset
 

@@ -61,7 +61,12 @@ async def _fill(
         answer.error_code = ErrorCode.SNAPSHOT_NOT_FOUND
         return
     path = node.log.directory / checkpoint_name(wanted)
-    size, piece = await trio.to_thread.run_sync(_read, path, asked.position, bytes_max)
+    try:
+        size, piece = await trio.to_thread.run_sync(_read, path, asked.position, bytes_max)
+    except FileNotFoundError:
+        # Retention took it between the look and the read.
+        answer.error_code = ErrorCode.SNAPSHOT_NOT_FOUND
+        return
     answer.snapshot_id = responses.SnapshotId(end_offset=wanted.offset, epoch=wanted.epoch)
     answer.size, answer.position = size, asked.position
     if not 0 <= asked.position < size:
