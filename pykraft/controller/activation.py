@@ -8,11 +8,11 @@ from __future__ import annotations
 from typing import Final
 
 from pykraft.controller.result import ControllerResult, OperationContext
+from pykraft.controller.transactions import abort_transaction
 from pykraft.image.metadata_image import MetadataImage
 from pykraft.image.metadata_version import FEATURE_NAME, MINIMUM_BOOTSTRAP_VERSION, MetadataVersion
 from pykraft.image.model import ZkMigrationState
 from pykraft.protocol.record_frame import ApiMessageAndVersion
-from pykraft.protocol.records.abort_transaction_record import AbortTransactionRecord
 from pykraft.protocol.records.begin_transaction_record import BeginTransactionRecord
 from pykraft.protocol.records.end_transaction_record import EndTransactionRecord
 from pykraft.protocol.records.feature_level_record import FeatureLevelRecord
@@ -46,7 +46,7 @@ def activation_records(ctx: OperationContext) -> ControllerResult[None]:
                 f" {image.transaction_start_offset}, and metadata.version {version.text} has no transactions to abort"
                 " it with: set inter.broker.protocol.version to 3.6-IV1 or later"
             )
-        records.append(ApiMessageAndVersion(AbortTransactionRecord(reason=ABORT_REASON), 0))
+        records += abort_transaction(ctx, ABORT_REASON)
     if bootstraps:
         records += _bootstrap_records(ctx)
         return ControllerResult(None, records, atomic=not ctx.config.metadata_version.is_metadata_transaction_supported)

@@ -12,15 +12,11 @@ from pykraft.controller.features import SUPPORTED_FEATURES
 from pykraft.controller.registration import SECURITY_PROTOCOLS
 from pykraft.controller.result import ControllerResult, OperationContext
 from pykraft.image.model import ControllerRegistration, Endpoint, FeatureRange
+from pykraft.image.records import register_controller_record
 from pykraft.protocol.errors import ErrorCode
 from pykraft.protocol.messages.controller_registration_request import ControllerRegistrationRequestData
 from pykraft.protocol.messages.controller_registration_response import ControllerRegistrationResponseData
 from pykraft.protocol.record_frame import ApiMessageAndVersion
-from pykraft.protocol.records.register_controller_record import (
-    ControllerEndpoint,
-    ControllerFeature,
-    RegisterControllerRecord,
-)
 from pykraft.protocol.uuids import Uuid
 
 
@@ -54,7 +50,7 @@ def register_controller(
         ),
     )
     response = ControllerRegistrationResponseData(error_message=None)
-    return ControllerResult(response, [_record(registration)], atomic=True)
+    return ControllerResult(response, [ApiMessageAndVersion(register_controller_record(registration), 0)], atomic=True)
 
 
 def own_registration(
@@ -73,15 +69,4 @@ def own_registration(
         or ctx.image.controllers.get(registration.id) == registration
     ):
         return ControllerResult(None)
-    return ControllerResult(None, [_record(registration)], atomic=True)
-
-
-def _record(registration: ControllerRegistration) -> ApiMessageAndVersion:
-    record = RegisterControllerRecord(
-        controller_id=registration.id,
-        incarnation_id=registration.incarnation_id,
-        zk_migration_ready=registration.zk_migration_ready,
-        end_points=[ControllerEndpoint(e.name, e.host, e.port, e.security_protocol) for e in registration.listeners],
-        features=[ControllerFeature(f.name, f.min_version, f.max_version) for f in registration.features],
-    )
-    return ApiMessageAndVersion(record, 0)
+    return ControllerResult(None, [ApiMessageAndVersion(register_controller_record(registration), 0)], atomic=True)

@@ -90,14 +90,14 @@ def fence_stale_broker(ctx: OperationContext) -> ControllerResult[int | None]:
 
     One broker at a time, so that the leaders chosen for the next see the effect of the one before.
     """
-    broker_id = ctx.heartbeats.find_stale_broker(ctx.monotonic_ms)
-    if broker_id is None:
-        return ControllerResult(None)
-    broker = ctx.image.brokers[broker_id]
-    ctx.heartbeats.expire(broker)
-    records = fence_records(ctx, broker)
-    ctx.heartbeats.fence(broker_id)
-    return ControllerResult(broker_id, records)
+    while (broker_id := ctx.heartbeats.find_stale_broker(ctx.monotonic_ms)) is not None:
+        broker = ctx.image.brokers.get(broker_id)
+        if broker is not None and not broker.fenced:
+            ctx.heartbeats.expire(broker)
+            return ControllerResult(broker_id, fence_records(ctx, broker))
+        # A session left over from an operation whose records were refused or taken back.
+        ctx.heartbeats.fence(broker_id)
+    return ControllerResult(None)
 
 
 def fence_records(ctx: OperationContext, broker: BrokerRegistration) -> list[ApiMessageAndVersion]:

@@ -139,7 +139,6 @@ class BrokerHeartbeatManager:
     def register(self, broker_id: int, *, fenced: bool, monotonic_ms: int) -> None:
         """A new registration: a fresh session, with nothing reported and no shutdown under way."""
         self.remove(broker_id)
-        self._sessions[broker_id] = BrokerSession(monotonic_ms)
         self.touch(broker_id, fenced=fenced, metadata_offset=NEVER_REPORTED, monotonic_ms=monotonic_ms)
 
     def remove(self, broker_id: int) -> None:
@@ -148,8 +147,8 @@ class BrokerHeartbeatManager:
         self._tracked.pop(broker_id, None)
 
     def touch(self, broker_id: int, *, fenced: bool, metadata_offset: int, monotonic_ms: int) -> None:
-        """A broker was heard of; `fenced` says how it stands from now on. Raises KeyError when it is not registered."""
-        session = self._sessions[broker_id]
+        """A registered broker was heard of; `fenced` says how it stands from now on."""
+        session = self._sessions.setdefault(broker_id, BrokerSession(monotonic_ms))
         session.last_contact_ms = monotonic_ms
         session.metadata_offset = metadata_offset
         if fenced:
@@ -160,8 +159,9 @@ class BrokerHeartbeatManager:
 
     def fence(self, broker_id: int) -> None:
         """Stop tracking a broker that is fenced now; a shutdown that was under way is over."""
-        self._tracked.pop(broker_id, None)
-        self._sessions[broker_id].controlled_shutdown_offset = None
+        session = self._tracked.pop(broker_id, None)
+        if session is not None:
+            session.controlled_shutdown_offset = None
 
     def begin_controlled_shutdown(self, broker_id: int, offset: int) -> None:
         """Remember up to where the others must have read before the broker may stop; the first offset counts."""
@@ -223,10 +223,11 @@ class BrokerHeartbeatManager:
         raise IllegalBrokerMoveError(broker.id, current, f"a heartbeat that wants {wish.name}")
 
     def expire(self, broker: BrokerRegistration) -> StateChange:
-        """Where the end of its session takes a broker. Raises IllegalBrokerMoveError for one that is fenced."""
+        """End a broker's session. Raises IllegalBrokerMoveError for a broker that is fenced, which has none."""
         current = self.current_state(broker)
         if current not in EXPIRY_MOVES:
             raise IllegalBrokerMoveError(broker.id, current, "the end of a session")
+        self.fence(broker.id)
         return StateChange(current, EXPIRY_MOVES[current])
 
     def _others_caught_up(self, broker_id: int) -> bool:

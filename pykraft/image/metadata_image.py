@@ -111,6 +111,11 @@ class MetadataImage:
         return self.transaction_start_offset is not None
 
     @property
+    def transaction_changes(self) -> MetadataDelta | None:
+        """What the open transaction has changed so far, None when none is open."""
+        return self._delta if self.in_transaction else None
+
+    @property
     def last_stable_offset(self) -> int:
         """The last offset outside an open transaction."""
         return self.offset if self.transaction_start_offset is None else self.transaction_start_offset - 1

@@ -75,6 +75,17 @@ def test_one_session_ends_at_a_time() -> None:
     assert shape(cluster) == [(3, (3,))] * 3
 
 
+def test_a_session_left_over_from_records_that_were_taken_back_fences_nobody() -> None:
+    cluster = three_brokers()
+    cluster.heartbeats.register(9, fenced=False, monotonic_ms=0)
+    cluster.heartbeat(3, fence=True)
+    cluster.heartbeats.touch(3, fenced=False, metadata_offset=1, monotonic_ms=1)
+    cluster.monotonic_ms += SESSION_MS + 1
+    assert [cluster.run(fence_stale_broker) for _ in range(3)] == [1, 2, None]
+    cluster.heartbeats.remove(3)
+    assert not cluster.heartbeat(3).is_fenced, "and one that is gone is started anew"
+
+
 def test_unfencing_elects_for_partitions_that_wait_for_this_broker_only() -> None:
     cluster = three_brokers()
     cluster.create("other", [2])

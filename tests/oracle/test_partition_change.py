@@ -83,7 +83,8 @@ class Case:
 def _partition(rng: Random, level: MetadataVersion) -> PartitionRegistration:
     replicas = rng.sample(BROKERS, rng.randint(1, 4))
     isr = rng.sample(replicas, rng.randint(1, len(replicas)))
-    adding, removing = (), ()
+    adding: tuple[int, ...] = ()
+    removing: tuple[int, ...] = ()
     if rng.random() < 0.5:
         marked = rng.sample(replicas, rng.randint(0, len(replicas)))
         split = rng.randint(0, len(marked))
