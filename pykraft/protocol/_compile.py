@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
 from typing import Any, Final
@@ -85,7 +86,7 @@ class _Emitter:
         return self.packers.setdefault(f'ARRAYS["{char}"]', f"{_ARRAY_NAMES[char]}s")
 
     def runs(self, kind: str, cls: type[Struct]) -> str:
-        made = f"{kind}({cls.__name__}, {self.version}, {self.flexible})"
+        made = f"{kind}({cls.__name__}, {self.version}, {self.flexible}).{kind.removesuffix('Runs').lower()}"
         return self.packers.setdefault(made, f"runs{len(self.packers)}")
 
     def finish(self, head: str) -> str:
@@ -94,6 +95,9 @@ class _Emitter:
 
 
 _ARRAY_NAMES = {char: name for name, char in FIXED.items()}
+
+
+_END: Final = re.compile(r"\bend\b")
 
 
 class _Reader(_Emitter):
@@ -105,10 +109,11 @@ class _Reader(_Emitter):
         self.pending: list[tuple[str, str]] = []
 
     def source(self, cls: type[Message]) -> str:
-        self.emit("end = len(data)")
         made = self.struct(cls, 0)
         self.flush()
         self.emit(f"return {made}, p")
+        if any(_END.search(line) for line in self.lines):
+            self.lines.insert(0, "    end = len(data)")
         return self.finish("def decode(data, p):")
 
     def flush(self) -> None:
@@ -233,6 +238,8 @@ class _Reader(_Emitter):
             self.emit(f"if left_{depth} >= {RUN_MIN}:")
             runs = self.runs("ReadRuns", cls)
             self.emit(f"    left_{depth}, p = {runs}(data, p, left_{depth}, {target})")
+            self.emit(f"    if not left_{depth}:")
+            self.emit("        break")
             self.emit(f"for _ in range(min(left_{depth}, {BETWEEN_RUNS})):")
         else:
             self.emit("for _ in range(n):")
@@ -307,6 +314,9 @@ class _Reader(_Emitter):
             self.field(field, depth, compact=True)
 
 
+_PARTS: Final = "    w = (out := []).append"
+
+
 class _Writer(_Emitter):
     """Emits a writer. `w` appends to the parts of the output; fixed-width values wait in `pending` and are
     packed together, with the length that follows them when that takes one byte."""
@@ -314,12 +324,12 @@ class _Writer(_Emitter):
     def __init__(self, version: int, flexible: bool) -> None:
         super().__init__(version, flexible)
         self.pending: list[tuple[str, str]] = []
+        self.wrote = False  # whether anything stands before the pending values
         self.parts = "out"
         self.sink = "w"
 
     def source(self, cls: type[Message]) -> str:
-        self.emit("out = []")
-        self.emit("w = out.append")
+        self.lines.append(_PARTS)
         self.struct(cls, "m", 0)
         self.flush()
         self.emit('return b"".join(out)')
@@ -334,6 +344,7 @@ class _Writer(_Emitter):
 
     def flush(self) -> None:
         if self.pending:
+            self.wrote = True
             self.emit(f"{self.sink}({self.packed()})")
             self.pending.clear()
 
@@ -372,6 +383,7 @@ class _Writer(_Emitter):
             self.pending.append((FIXED[field.kind], value))
 
     def nullable_struct(self, cls: type[Struct], depth: int, absent: str, present: str) -> None:
+        self.wrote = True
         self.emit(f"if x_{depth} is None:")
         self.emit(f"    {self.sink}({absent})")
         self.emit("else:")
@@ -405,6 +417,7 @@ class _Writer(_Emitter):
             self.emit(f"{self.sink}({name})")
 
     def length(self, compact: bool, string: bool) -> None:
+        self.wrote = True
         if not compact:
             self.pending.append(("h" if string else "i", "n"))
             self.flush()
@@ -455,24 +468,27 @@ class _Writer(_Emitter):
 
     def tags(self, cls: type[Struct], value: str, depth: int) -> None:
         """The block of tagged fields: those that are not default, and the unknown ones that were kept."""
+        alone, self.wrote = depth == 0 and not self.wrote, True
         known = tagged(cls, self.version)
         unknown = f"{value}.unknown_tagged_fields"
+        conditions = [not_default(field, f"{value}.{field.attr}") for field in known]
+        self.emit(f"if {' or '.join([*conditions, unknown])}:")
+        self.indent += 1
+        if alone:
+            self.lines.remove(_PARTS)
+            self.emit(_PARTS.strip())
+        before = list(self.pending)
+        self.flush()
         if known:
-            self.flush()
             self.emit(f"t_{depth} = []")
             for field in known:
                 self.tagged_field(field, value, depth)
-            self.emit(f"if t_{depth} or {unknown}:")
-            self.emit(f"    {self.sink}(write_tags(t_{depth}, {unknown}))")
-            self.emit("else:")
-            self.emit(f'    {self.sink}(b"\\x00")')
-            return
-        self.emit(f"if {unknown}:")
-        if self.pending:
-            self.emit(f"    {self.sink}({self.packed()})")
-        self.emit(f"    {self.sink}(write_tags((), {unknown}))")
+        self.emit(f"{self.sink}(write_tags({f't_{depth}' if known else '()'}, {unknown}))")
+        self.indent -= 1
         self.emit("else:")
-        self.emit(f"    {self.sink}({self.packed((('x', ''),))})" if self.pending else f'    {self.sink}(b"\\x00")')
+        self.pending = [*before, ("x", "")]
+        made = self.packed() if before else 'b"\\x00"'
+        self.emit(f"    return {made}" if alone else f"    {self.sink}({made})")
         self.pending.clear()
 
     def tagged_field(self, field: Field, value: str, depth: int) -> None:
@@ -485,7 +501,7 @@ class _Writer(_Emitter):
         self.emit(f"{self.sink} = {self.parts}.append")
         if field.struct is not None and not field.is_array and self.version in field.nullable:
             self.emit(f"x_{depth} = y_{depth}")
-            self.nullable_struct(field.struct, depth, 'b"\\x00"', 'b"\\x01"')
+            self.nullable_struct(field.struct, depth, 'b"\x00"', 'b"\\x01"')
         else:
             self.field(field, f"y_{depth}", depth, compact=True)
             self.flush()

@@ -39,6 +39,8 @@ class Field(NamedTuple):
 
     def is_default(self, value: object) -> bool:
         """Whether Kafka would call this the default, which tagged fields do not write."""
+        if isinstance(self.default, list):
+            return isinstance(value, list | tuple) and not value
         return value is None if self.default is None else value == self.default
 
 

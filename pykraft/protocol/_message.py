@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Self, TypeAlias
+from typing import ClassVar, Final, Self, TypeAlias
 
 import msgspec
 
 from pykraft.protocol import _codecs
+from pykraft.protocol._codecs import READ_FAILURES, WRITE_FAILURES, readers, writers
 
 # Tag and content of each tagged field that the schema does not know, in the order of the tags.
 UnknownTaggedFields: TypeAlias = tuple[tuple[int, bytes], ...]
+
+# No compiled code yet, or it gave up.
+_ANY_DOUBT: Final = (KeyError, *READ_FAILURES, *WRITE_FAILURES)
 
 
 class Struct(msgspec.Struct, gc=False):
@@ -36,6 +40,15 @@ class Message(Struct):
     @classmethod
     def decode(cls, data: bytes | bytearray | memoryview, version: int) -> Self:
         """Read a whole message; DecodeError also for bytes left over, UnsupportedVersionError for the version."""
+        # The way that almost all messages go, without the calls of the whole one: they cost what a small message does.
+        if type(data) is bytes:
+            try:
+                message: Self
+                message, p = readers[version][cls](data, 0)
+                if p == len(data):
+                    return message
+            except _ANY_DOUBT:
+                pass
         return _codecs.decode(cls, data, version)
 
     @classmethod
@@ -45,4 +58,8 @@ class Message(Struct):
 
     def encode(self, version: int) -> bytes:
         """Write the message; EncodeError when the value does not fit, UnsupportedVersionError for the version."""
+        try:
+            return writers[version][type(self)](self)
+        except _ANY_DOUBT:
+            pass
         return _codecs.encode(self, version)

@@ -115,7 +115,10 @@ def reader(cls: type[Struct], version: int, flexible: bool, shape: Shape) -> str
     arguments = [made.get(field.attr) or default_source(field) for field in layout(cls)]
     while arguments and layout(cls)[len(arguments) - 1].attr not in made:
         arguments.pop()
-    checks = [f"data[p + {at}:stop:{size}] == {bytes((byte,))!r} * n" for at, byte in places]
+    columns: dict[int, list[str]] = {}
+    for at, byte in places:
+        columns.setdefault(byte, []).append(f"data[p + {at}:stop:{size}]")
+    checks = [f"{' == '.join(alike)} == {bytes((byte,))!r} * n" for byte, alike in columns.items()]
     lines = [
         f'rows = Packer(">{fmt}").iter_unpack',
         f"marks = {tuple(places)}",

@@ -22,8 +22,8 @@ from pykraft.protocol._wire import read_varint
 
 # Fewer elements are not looked at, and a shorter run is not worth code of its own.
 RUN_MIN: Final = 8
-# How many elements are looked at at a time, so that short runs in a long array cost no more than its length allows.
-WINDOW: Final = 256
+# How many elements are looked at first, so that a short run in a long array costs little; more as the run goes on.
+WINDOW_MIN: Final = 64
 # How many elements of one shape are met before it is compiled, which costs as much as reading some hundreds.
 MET_MIN: Final = 64
 # How many shapes of one struct are compiled, ever: an enemy could send new ones all the time.
@@ -86,16 +86,22 @@ class ReadRuns(_Shapes[Read]):
         super().__init__(cls, version, flexible)
         self.last: tuple[Read, int] = (_reads_nothing, 1)
 
-    def __call__(self, data: bytes, p: int, left: int, out: list[Any]) -> tuple[int, int]:
+    def read(self, data: bytes, p: int, left: int, out: list[Any]) -> tuple[int, int]:
         """Read some of the `left` elements at p; gives how many are left then, and the position behind those read."""
+        window = WINDOW_MIN
         while left >= RUN_MIN:
             read, size = self.last
-            found = read(data, p, min(left, WINDOW, (len(data) - p) // size))
+            found = read(data, p, min(left, window, (len(data) - p) // size))
+            count = len(found)
             out += found
-            left -= len(found)
-            p += len(found) * size
-            if len(found) < RUN_MIN and not self.turn(data, p, left):
-                break
+            left -= count
+            p += count * size
+            if count == window:
+                window *= 4
+            elif count < RUN_MIN:
+                window = WINDOW_MIN
+                if not self.turn(data, p, left):
+                    break
         return left, p
 
     def turn(self, data: bytes, p: int, left: int) -> bool:
@@ -104,7 +110,7 @@ class ReadRuns(_Shapes[Read]):
         if shape is None:
             return False
         marks, size = _run_source.marks(self.cls, self.version, self.flexible, shape)
-        count = min(left, WINDOW, (len(data) - p) // size) if size else 0
+        count = min(left, WINDOW_MIN, (len(data) - p) // size) if size else 0
         count = alike(data, p, p + count * size, size, marks) if count >= RUN_MIN else 0
         if count < RUN_MIN:
             return False
@@ -150,17 +156,22 @@ class WriteRuns(_Shapes[Write]):
         super().__init__(cls, version, flexible)
         self.last: Write = _writes_nothing
 
-    def __call__(self, elements: Sequence[Any], i: int, out: list[bytes]) -> int:
+    def write(self, elements: Sequence[Any], i: int, out: list[bytes]) -> int:
         """Write some of the elements from i on, one part each; gives the number of the first that is not written."""
+        window = WINDOW_MIN
         while len(elements) - i >= RUN_MIN:
             before = len(out)
             # What is raised: the element has another shape, or cannot be written, which the general code finds out.
             with suppress(*WRITE_FAILURES):
-                self.last(elements[i:i + WINDOW], out.append)
+                self.last(elements[i:i + window], out.append)
             written = len(out) - before
             i += written
-            if written < RUN_MIN and not self.turn(elements, i):
-                break
+            if written == window:
+                window *= 4
+            elif written < RUN_MIN:
+                window = WINDOW_MIN
+                if not self.turn(elements, i):
+                    break
         return i
 
     def turn(self, elements: Sequence[Any], i: int) -> bool:

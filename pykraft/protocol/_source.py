@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import struct
 import sys
-from typing import Any
+from typing import Any, Final
 
 from pykraft.protocol._codecs import Misfit
 from pykraft.protocol._layout import Field
 from pykraft.protocol._message import Struct
 
+# Begins the name of the struct that others are compared with to know whether they are the default.
+_DEFAULT: Final = "DEFAULT_"
+
 
 def run(source: str, cls: type[Struct], name: str, given: dict[str, Any]) -> Any:
     """Run the source beside the classes of a message's module and what is given; gives the function of that name."""
-    space: dict[str, Any] = {**vars(sys.modules[cls.__module__]), "Packer": struct.Struct, "Misfit": Misfit, **given}
+    module = vars(sys.modules[cls.__module__])
+    defaults = {f"{_DEFAULT}{found.__name__}": found() for found in module.values()
+                if isinstance(found, type) and issubclass(found, Struct)}
+    space: dict[str, Any] = {**module, **defaults, "Packer": struct.Struct, "Misfit": Misfit, **given}
     exec(compile(source, f"<{name} {cls.__name__}>", "exec"), space)
     return space[name]
 
@@ -31,4 +37,8 @@ def not_default(field: Field, value: str) -> str:
         return value
     if field.default is True:
         return f"not {value}"
+    if field.default == [] and not field.nullable:
+        return f"len({value})"  # which a null fails at
+    if isinstance(field.default, Struct):
+        return f"{value} != {_DEFAULT}{type(field.default).__name__}"
     return f"{value} != {default_source(field)}"

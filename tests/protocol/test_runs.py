@@ -172,9 +172,9 @@ def test_the_number_of_compiled_shapes_is_limited() -> None:
             elements = [MetadataResponsePartition(replica_nodes=[0] * replicas, isr_nodes=[1] * isr)] * 70
             parts: list[bytes] = []
             for _ in range(2):
-                assert writes(elements, 0, parts) == len(parts)
+                assert writes.write(elements, 0, parts) == len(parts)
             raw = b"".join(parts)
-            assert reads(raw, 0, len(parts), []) in ((0, len(raw)), (len(parts), 0))
+            assert reads.read(raw, 0, len(parts), []) in ((0, len(raw)), (len(parts), 0))
     for runs in (reads, writes):
         assert len(runs.compiled) == _runs.SHAPES_MAX
         assert len(runs.met) <= _runs.COUNTED_MAX

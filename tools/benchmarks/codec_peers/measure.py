@@ -69,13 +69,14 @@ def kio(schema: str, version: int, raw: bytes) -> Pair:
 
 
 def kafka_python(schema: str, version: int, raw: bytes) -> Pair:
-    for place in ("kafka.protocol.metadata", "kafka.protocol.consumer", "kafka.protocol.admin"):
-        cls = getattr(importlib.import_module(place), schema, None)
-        if cls is not None:
-            value = cls.decode(raw, version=version)
-            value._header = None  # decoding leaves it unset, encoding asks for it
-            return (lambda: bytes(value.encode(version=version))), (lambda: cls.decode(raw, version=version))
-    raise AbsentError(f"no {schema}")
+    modules = [importlib.import_module(f"kafka.protocol.{name}") for name in ("metadata", "consumer", "admin")]
+    found = [getattr(module, schema) for module in modules if hasattr(module, schema)]
+    if not found:
+        raise AbsentError(f"no {schema}")
+    cls = found[0]
+    value = cls.decode(raw, version=version)
+    value._header = None  # decoding leaves it unset, encoding asks for it
+    return (lambda: bytes(value.encode(version=version))), (lambda: cls.decode(raw, version=version))
 
 
 CODECS: dict[str, Callable[[str, int, bytes], Pair]] = {
