@@ -46,7 +46,8 @@ def checkpoint_name(snapshot: OffsetAndEpoch) -> str:
 def list_checkpoints(directory: Path) -> list[OffsetAndEpoch]:
     """Finished snapshots in `directory`, oldest first; parts and deleted ones are left out. OSError."""
     found = (_NAME.fullmatch(entry.name) for entry in directory.iterdir())
-    return sorted(OffsetAndEpoch(int(match[1]), int(match[2])) for match in found if match)
+    points = (OffsetAndEpoch(int(match[1]), int(match[2])) for match in found if match)
+    return sorted(points, key=lambda point: point.order)
 
 
 class _Course:

@@ -17,6 +17,11 @@ class OffsetAndEpoch(NamedTuple):
     offset: int
     epoch: int
 
+    @property
+    def order(self) -> tuple[int, int]:
+        """Sorts points as Kafka does, the epoch first: a newer epoch may have taken records back."""
+        return self.epoch, self.offset
+
 
 class EpochCache:
     """Start offsets of the leader epochs in the log, ascending in both.

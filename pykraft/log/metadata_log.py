@@ -297,7 +297,7 @@ class MetadataLog:
                 writer.abandon()
                 raise LogClosedError(f"{self.directory} is closed")
             writer.finish()
-            self._snapshots = sorted({*self._snapshots, writer.snapshot})
+            self._snapshots = sorted({*self._snapshots, writer.snapshot}, key=lambda each: each.order)
 
     def clean(self, *, retention_bytes: int, retention_ms: int, now_ms: int) -> list[OffsetAndEpoch]:
         """Removes the oldest snapshots, and the segments before the one after them; the removed snapshots.
@@ -453,9 +453,9 @@ class MetadataLog:
         Kafka: `KafkaMetadataLog.recoverSnapshots`, `truncateToLatestSnapshot`.
         """
         all_found = list_checkpoints(self.directory)
-        latest = max(all_found, key=_by_epoch, default=None)
+        latest = all_found[-1] if all_found else None
         goes_on = latest is not None and self._epochs.latest is None and self._end_offset == latest.offset
-        ahead = latest is not None and not goes_on and _by_epoch(latest) > (self._epochs.latest or 0, self._end_offset)
+        ahead = latest is not None and not goes_on and latest.order > (self._epochs.latest or 0, self._end_offset)
         whole = [each for each in self._snapshots if each.offset >= self._start_offset]
         needed = (ahead and latest not in self._snapshots) or (self._start_offset > 0 and not whole)
         if self._damaged and needed:
@@ -473,10 +473,10 @@ class MetadataLog:
         if ahead and latest is not None:
             started_over = latest
             self._start_over_at(latest)
-        for each in self._snapshots:
-            if each.offset < self._start_offset:
-                (self.directory / checkpoint_name(each)).unlink()
-        self._snapshots = [each for each in self._snapshots if each.offset >= self._start_offset]
+            whole = [latest]
+        for each in set(self._snapshots).difference(whole):
+            (self.directory / checkpoint_name(each)).unlink()
+        self._snapshots = whole
         self.recovery = self.recovery._replace(started_over_at=started_over, damaged=tuple(self._damaged))
 
     def _start_over_at(self, snapshot: OffsetAndEpoch) -> None:
@@ -492,11 +492,6 @@ class MetadataLog:
     def _add(self, segment: Segment) -> None:
         self._segments.append(segment)
         self._bases.append(segment.base_offset)
-
-
-def _by_epoch(snapshot: OffsetAndEpoch) -> tuple[int, int]:
-    """Kafka's order of snapshots."""
-    return snapshot.epoch, snapshot.offset
 
 
 class _Append:
