@@ -65,7 +65,7 @@ class EncryptingPasswordEncoder:
         return ",".join(f"{name}:{value}" for name, value in parts.items())
 
     def decode(self, encoded: str) -> str:
-        """Raises ValueError for a wrong secret, for a value that is no encrypted one, for a cipher other than CBC or GCM."""
+        """Raises ValueError for a wrong secret, a value that is no encrypted one, a cipher other than CBC or GCM."""
         parts = {name: value for name, _, value in (part.strip().rpartition(":") for part in encoded.split(","))}
         try:
             cipher = parts["cipherAlgorithm"]

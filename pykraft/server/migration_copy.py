@@ -17,6 +17,7 @@ import trio
 
 from pykraft.controller.errors import ApiError
 from pykraft.controller.result import ControllerResult, OperationContext
+from pykraft.controller.transactions import abort_transaction
 from pykraft.image.metadata_image import MetadataImage
 from pykraft.image.model import ZkMigrationState
 from pykraft.migration.copy import (
@@ -33,7 +34,6 @@ from pykraft.migration.states import ZkMigrationLeadershipState
 from pykraft.migration.zk_contents import PasswordEncoder, ZkTopic
 from pykraft.migration.zk_writer import ZkWriter
 from pykraft.protocol.record_frame import ApiMessageAndVersion
-from pykraft.protocol.records.abort_transaction_record import AbortTransactionRecord
 from pykraft.protocol.records.begin_transaction_record import BeginTransactionRecord
 from pykraft.protocol.records.end_transaction_record import EndTransactionRecord
 from pykraft.protocol.records.zk_migration_state_record import ZkMigrationStateRecord
@@ -172,8 +172,7 @@ def _abort_open(ctx: OperationContext) -> ControllerResult[None]:
     """A copy that was cut short in this process left its transaction open."""
     if not ctx.image.in_transaction:
         return ControllerResult(None)
-    record = ApiMessageAndVersion(AbortTransactionRecord(reason="The copy starts over"), 0)
-    return ControllerResult(None, [record])
+    return ControllerResult(None, abort_transaction(ctx, "The copy starts over"))
 
 
 def _begin(ctx: OperationContext) -> ControllerResult[bool]:
@@ -199,8 +198,7 @@ async def _try_to_abort(writer: MetadataWriter) -> None:
     def abort(ctx: OperationContext) -> ControllerResult[None]:
         if not ctx.image.in_transaction:
             return ControllerResult(None)
-        record = ApiMessageAndVersion(AbortTransactionRecord(reason="Aborting the migration"), 0)
-        return ControllerResult(None, [record])
+        return ControllerResult(None, abort_transaction(ctx, "Aborting the migration"))
 
     try:
         await _write(writer, abort)

@@ -213,6 +213,7 @@ async def test_a_copy_called_off_leaves_no_transaction_in_the_way_of_the_next(
     async with house(server.connect()) as h:
         await h.register_brokers(0, 1)
         await h.until(lambda: h.image.in_transaction)
+        await h.register_brokers(2)
         h.runner.leader_changed(None, 2)
         await h.until_state(S.INACTIVE)
         h.runner.leader_changed(NODE_ID, 3)
@@ -220,6 +221,7 @@ async def test_a_copy_called_off_leaves_no_transaction_in_the_way_of_the_next(
         aborts = [m for m, _ in h.log.decoded() if isinstance(m, AbortTransactionRecord)]
         assert [abort.reason for abort in aborts] == ["The copy starts over"]
         assert h.image.partition_count == 3_000
+        assert 2 in h.image.brokers, "the abort takes back the copy, not the broker that registered meanwhile"
 
 
 async def test_where_the_copy_ended_is_stored_before_anything_else(autojump_clock: trio.testing.MockClock) -> None:
