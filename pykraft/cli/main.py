@@ -14,6 +14,7 @@ from typing import Final
 COMMANDS: Final = {
     "controller": "run a KRaft controller",
     "lab": "run real Kafka: ZooKeeper, brokers, a whole migration",
+    "log": "print, check, rewind, compare, edit, export and serve a recorded metadata log",
     "protocol": "decode and encode Kafka's messages and frames, one JSON object a line",
 }
 """Each is a module of pykraft.cli with `add_parser(subparsers)`, which sets `run(arguments) -> int` as `func`."""

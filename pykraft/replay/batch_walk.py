@@ -57,7 +57,8 @@ def walk(data: Buffer, name: str) -> Iterator[tuple[int, BatchHeader]]:
         size = int.from_bytes(data[position + 8 : position + 12], "big", signed=True)
         if size < _RECORD_OVERHEAD_MIN:
             raise UnreadableError(
-                f"Found record size {size} smaller than minimum record overhead ({_RECORD_OVERHEAD_MIN}) in file {name}."
+                f"Found record size {size} smaller than minimum record overhead"
+                f" ({_RECORD_OVERHEAD_MIN}) in file {name}."
             )
         if position + LENGTH_OVERHEAD + size > end:
             return

@@ -1,4 +1,4 @@
-"""JSON as the text that Jackson, and so every tool of Kafka, makes of it: no spaces, upper-case escapes, Java's floats."""
+"""JSON as the text that Jackson, and so Kafka's tools, make of it: no spaces, upper-case escapes, Java's floats."""
 
 from __future__ import annotations
 

@@ -7,137 +7,67 @@ say of control records. Where Kafka's tool dies of an exception the text ends at
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 from pykraft.log.batch import HEADER_SIZE, BatchHeader, ControlRecordType, batch_crc
 from pykraft.log.checkpoint import BOOTSTRAP_NAME
-from pykraft.protocol._message import Message
 from pykraft.protocol.errors import ProtocolError
 from pykraft.protocol.jsonconv import to_json
-from pykraft.protocol.messages.kraft_version_record import KRaftVersionRecord
-from pykraft.protocol.messages.leader_change_message import LeaderChangeMessage
-from pykraft.protocol.messages.snapshot_footer_record import SnapshotFooterRecord
-from pykraft.protocol.messages.snapshot_header_record import SnapshotHeaderRecord
-from pykraft.protocol.messages.voters_record import VotersRecord
-from pykraft.replay import record_runs
-from pykraft.replay.batch_walk import Buffer, RawRecord, UnreadableError, compression_of, file_bytes, records, walk
+from pykraft.replay.batch_walk import RawRecord, UnreadableError, compression_of
+from pykraft.replay.control import CONTROL_RECORDS
+from pykraft.replay.dump import Dump, NotAMetadataFileError, Progress, RunFrame
 from pykraft.replay.json_text import json_text
-from pykraft.replay.record_text import minor_of, payload, type_name, versions_by_key
+from pykraft.replay.record_runs import Shape
+from pykraft.replay.record_text import minor_of, payload, type_name
 
 LOG_SUFFIX: Final = ".log"
 CHECKPOINT_SUFFIX: Final = ".checkpoint"
-STEP_MAX: Final = 16
-"""How many records at most go one by one before a run is looked for again."""
-
 _CHECKPOINT_NAME: Final = re.compile(r"(\d{20})-(\d{10})\.checkpoint$")
 _LOG_APPEND_TIME: Final = 0x08
 _TRANSACTIONAL: Final = 0x10
 _DELETE_HORIZON: Final = 0x40
-_NOT_FOR_RUNS: Final = 0x07 | _LOG_APPEND_TIME
 _NO_HEADERS: Final = " sequence: -1 headerKeys: []"
 _CONTROL_KEY_BYTES: Final = 4
 _MARKER_BYTES: Final = 6
-_CONTROL_RECORDS: Final[dict[int, tuple[str, type[Message], tuple[int, int]]]] = {
-    ControlRecordType.LEADER_CHANGE: ("LeaderChange:", LeaderChangeMessage, (4, 1)),
-    ControlRecordType.SNAPSHOT_HEADER: ("SnapshotHeader", SnapshotHeaderRecord, (0, 0)),
-    ControlRecordType.SNAPSHOT_FOOTER: ("SnapshotFooter", SnapshotFooterRecord, (0, 0)),
-    ControlRecordType.KRAFT_VERSION: ("KRaftVersion", KRaftVersionRecord, (3, 8)),
-    ControlRecordType.KRAFT_VOTERS: ("KRaftVoters", VotersRecord, (3, 8)),
+_LABELS: Final[dict[int, tuple[str, tuple[int, int]]]] = {
+    ControlRecordType.LEADER_CHANGE: ("LeaderChange:", (4, 1)),
+    ControlRecordType.SNAPSHOT_HEADER: ("SnapshotHeader", (0, 0)),
+    ControlRecordType.SNAPSHOT_FOOTER: ("SnapshotFooter", (0, 0)),
+    ControlRecordType.KRAFT_VERSION: ("KRaftVersion", (3, 8)),
+    ControlRecordType.KRAFT_VOTERS: ("KRaftVoters", (3, 8)),
 }
-"""Label, class, and the first release that prints it."""
-_NAMED_SINCE: Final[dict[int, tuple[int, int]]] = {ControlRecordType.LEADER_CHANGE: (0, 0)}
-
-Progress = Callable[[int, int], None]
+"""What stands before a control record's JSON, and the first release that prints it."""
 
 
-class NotAMetadataFileError(ValueError):
-    """A file whose name is not that of a segment or a checkpoint."""
-
-
-class Gap(NamedTuple):
-    """A record whose offset does not follow on the one before it."""
-
-    offset: int
-    next_offset: int
-
-
-class Dump:
-    """One file's text, in pieces, from `lines`; `gaps` fills meanwhile, and `progress` hears of bytes done."""
+class KafkaDump(Dump):
+    """A file as a release's own tool prints it, after its line `Dumping …`."""
 
     def __init__(
         self, path: Path, release: str, *, skip_record_metadata: bool = False, progress: Progress | None = None
     ) -> None:
-        self.path = path
-        self.gaps: list[Gap] = []
-        self._release = release
+        super().__init__(path, release, progress=progress)
         self._minor = minor_of(release)
-        self._finder = record_runs.Finder(versions_by_key(release))
         self._skip = skip_record_metadata
-        self._progress = progress
-        self._last_offset = -1
 
-    def lines(self) -> Iterator[str]:
-        """The text, each piece some whole lines but where Kafka's tool ends within one.
+    def begin(self) -> str:
+        return head_line(self.path)
 
-        Raises UnreadableError, after all the text there is, where Kafka's tool ends with an exception;
-        NotAMetadataFileError, OSError.
-        """
-        yield head_line(self.path)
-        with file_bytes(self.path) as data:
-            valid = 0
-            for position, header in walk(data, str(self.path)):
-                yield from self._batch(data, position, header)
-                valid = position + header.size
-                if self._progress is not None:
-                    self._progress(valid, len(data))
-            if valid < len(data):
-                yield f"Found {len(data) - valid} invalid bytes at the end of {self.path.name}\n"
+    def batch(self, header: BatchHeader, position: int, batch: bytes) -> str:
+        return batch_line(header, position, batch)
 
-    def _batch(self, data: Buffer, position: int, header: BatchHeader) -> Iterator[str]:
-        batch = data[position : position + header.size]
-        yield batch_line(header, position, batch)
-        at, done, count = HEADER_SIZE, 0, header.record_count
-        may_run = not header.is_control and not header.attributes & _NOT_FOR_RUNS
-        step = 1
-        while done < count or count < 0:
-            run = self._finder.find(batch, at, done, count - done) if may_run else None
-            text = None if run is None else self._run(run, batch, at, header, done)
-            if run is not None and text is not None:
-                yield text
-                at, done, step = at + run.records * run.shape.size, done + run.records, 1
-                continue
-            few = min(count - done, step)
-            step = min(2 * step, STEP_MAX)
-            for record, behind in records(batch, header, at, done, few):
-                yield from self._record(record, header)
-                at = behind
-            done += few
+    def end(self, position: int, trailing: int) -> str:
+        return f"Found {trailing} invalid bytes at the end of {self.path.name}\n"
 
-    def _run(self, run: record_runs.Run, batch: bytes, at: int, header: BatchHeader, done: int) -> str | None:
-        """The lines of a run; None where only the way of one by one tells what is wrong."""
-        if done + run.records == header.record_count and at + run.records * run.shape.size != len(batch):
-            return None
-        offset = header.base_offset + done
-        middle = ""
-        if not self._skip:
-            middle = f" CreateTime: {header.base_timestamp_ms} keySize: -1 valueSize: {run.shape.value_size}{_NO_HEADERS}"
-        middle += f' payload: {{"type":"{type_name(run.shape.cls.__name__)}","version":{run.shape.version},"data":'
-        lines = run.shape.lines(offsets=not self._skip)
-        try:
-            text = "".join(
-                line
-                for piece, first in record_runs.slices(run, batch, at)
-                for line in lines(piece, offset + first, "| offset: ", middle, "}\n")
-            )
-        except UnicodeDecodeError:
-            return None
-        self._follow(offset, offset + run.records - 1)
-        return text
+    def run_frame(self, shape: Shape, header: BatchHeader) -> RunFrame:
+        payload_head = f' payload: {{"type":"{type_name(shape.cls.__name__)}","version":{shape.version},"data":'
+        if self._skip:
+            return RunFrame("", payload_head, "}\n", offsets=False)
+        about = f" CreateTime: {header.base_timestamp_ms} keySize: -1 valueSize: {shape.value_size}{_NO_HEADERS}"
+        return RunFrame("| offset: ", about + payload_head, "}\n")
 
-    def _record(self, record: RawRecord, header: BatchHeader) -> Iterator[str]:
-        self._follow(record.offset, record.offset)
+    def record(self, record: RawRecord, header: BatchHeader) -> Iterator[str]:
         if not self._skip:
             time_type = "LogAppendTime" if header.attributes & _LOG_APPEND_TIME else "CreateTime"
             yield (
@@ -148,13 +78,8 @@ class Dump:
             if header.is_control:
                 yield control_text(record, self._minor)
         if not header.is_control and record.value is not None:
-            yield f" payload: {payload(record.offset, record.value, self._release)}"
+            yield f" payload: {payload(record.offset, record.value, self.release)}"
         yield "\n"
-
-    def _follow(self, first: int, last: int) -> None:
-        if self._last_offset not in (-1, first - 1):
-            self.gaps.append(Gap(self._last_offset, first))
-        self._last_offset = last
 
 
 def head_line(path: Path) -> str:
@@ -206,16 +131,14 @@ def control_text(record: RawRecord, minor: tuple[int, int]) -> str:
             raise UnreadableError("the end transaction marker is cut")
         epoch = int.from_bytes(value[2:_MARKER_BYTES], "big", signed=True)
         return f" endTxnMarker: {ControlRecordType(number).name} coordinatorEpoch: {epoch}"
-    if number in _CONTROL_RECORDS:
-        label, cls, since = _CONTROL_RECORDS[number]
-        if minor >= since:
-            try:
-                message, _ = cls.decode_prefix(value, 0)
-            except ProtocolError as error:
-                raise UnreadableError(str(error)) from error
-            return f" {label} {json_text(to_json(message, 0))}"
-    name = ControlRecordType(number).name if number in _NAMED_SINCE and minor >= _NAMED_SINCE[number] else "UNKNOWN"
-    return f" controlType: {name}({number})"
+    label, since = _LABELS.get(number, ("", minor))
+    if label and minor >= since:
+        try:
+            message, _ = CONTROL_RECORDS[number].decode_prefix(value, 0)
+        except ProtocolError as error:
+            raise UnreadableError(str(error)) from error
+        return f" {label} {json_text(to_json(message, 0))}"
+    return f" controlType: {'LEADER_CHANGE' if number == ControlRecordType.LEADER_CHANGE else 'UNKNOWN'}({number})"
 
 
 def _size(part: bytes | None) -> int:
