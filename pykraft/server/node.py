@@ -34,6 +34,7 @@ from pykraft.server.maintenance import run_maintenance
 from pykraft.server.quorum_driver import QuorumDriver
 from pykraft.server.registry import HANDLER_MODULES
 from pykraft.server.releases import KAFKA_3_9, Release
+from pykraft.server.snapshots import Snapshots
 from pykraft.server.storage import Storage, open_storage, replay
 from pykraft.server.writer import Writer
 
@@ -85,6 +86,7 @@ class Node:
     log: MetadataLog = field(init=False)
     writer: Writer = field(init=False)
     quorum: QuorumDriver = field(init=False)
+    snapshots: Snapshots = field(init=False)
     endpoint: Endpoint = field(init=False)
     finalized_features: FinalizedFeatures = NO_FEATURES
     leader_id: int = -1
@@ -160,6 +162,7 @@ class Node:
             config=config, cluster_id=self.cluster_id, rng=self.rng, append=self.quorum.append,
             reload=lambda offset: replay(storage.log, offset), now_ms=self.now_ms,
         )
+        self.snapshots = Snapshots(self.writer, storage.log, self.config, self.now_ms)
         self.writer.subscribe(self._remember_features)
         self.writer.subscribe(Announcer(self.emit))
         if self._migration is not None:
@@ -179,6 +182,7 @@ class Node:
                     await self._started.wait()
                     nursery.start_soon(Listener(self, self.endpoint.name, sockets).serve)
                     nursery.start_soon(run_maintenance, self.writer, self.config)
+                    nursery.start_soon(self.snapshots.run)
                     self._report_ready()
                     task_status.started()
             finally:
