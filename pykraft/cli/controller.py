@@ -118,10 +118,12 @@ def _configure(options: argparse.Namespace) -> tuple[Any, Any]:
         properties["zookeeper.metadata.migration.enable"] = "true"
     config = ControllerConfig.from_properties(properties)
     _check_quorum(properties, config.node_id, config.controller_listener_names[0])
-    host, port = options.listen or _listener(properties, config.controller_listener_names[0])
+    name = config.controller_listener_names[0]
+    host, port = options.listen or _listener(properties, "listeners", name) or DEFAULT_LISTEN
     directory = options.data or properties.get("metadata.log.dir") or properties.get("log.dirs", "").split(",")[0]
     return config, NodeSettings(
-        data_directory=Path(directory or DEFAULT_DATA), host=host, port=port, cluster_id=options.cluster_id
+        data_directory=Path(directory or DEFAULT_DATA), host=host, port=port, cluster_id=options.cluster_id,
+        advertised=_listener(properties, "advertised.listeners", name),
     )
 
 
@@ -146,6 +148,9 @@ def _check_quorum(properties: dict[str, str], node_id: int, listener: str) -> No
             f"controller.quorum.voters={voters}: node {node_id} can only be the only voter; name it alone, here and at"
             " the brokers"
         )
+    listeners = properties.get("listeners", "")
+    if listeners and not any(each.strip().startswith(f"{listener}://") for each in listeners.split(",")):
+        raise UsageError(f"listeners={listeners} has no {listener}, the first of controller.listener.names: add it")
     protocols = {
         name.strip(): protocol.strip()
         for name, _, protocol in (
@@ -159,19 +164,17 @@ def _check_quorum(properties: dict[str, str], node_id: int, listener: str) -> No
         )
 
 
-def _listener(properties: dict[str, str], name: str) -> tuple[str, int]:
-    """Host and port of the controller's listener in `listeners` (NAME://host:port, …)."""
-    text = properties.get("listeners", "")
+def _listener(properties: dict[str, str], key: str, name: str) -> tuple[str, int] | None:
+    """Host and port of the controller's listener in `listeners` or `advertised.listeners` (NAME://host:port, …)."""
+    text = properties.get(key, "")
     for each in filter(None, (part.strip() for part in text.split(","))):
         scheme, separator, address = each.partition("://")
         if separator and scheme == name:
             try:
                 return _host_port(address)
             except argparse.ArgumentTypeError as error:
-                raise UsageError(f"listeners={text}: {error}") from error
-    if text:
-        raise UsageError(f"listeners={text} has no {name} listener, the first of controller.listener.names: add it")
-    return DEFAULT_LISTEN
+                raise UsageError(f"{key}={text}: {error}") from error
+    return None
 
 
 def _set_up_logging() -> None:

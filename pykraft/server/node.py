@@ -17,6 +17,7 @@ import trio
 from pykraft.controller.activation import ActivationError, activation_records
 from pykraft.controller.config import ControllerConfig
 from pykraft.controller.controller_registration import own_registration
+from pykraft.controller.errors import ApiError
 from pykraft.controller.result import ControllerResult, OperationContext
 from pykraft.image.delta import MetadataDelta
 from pykraft.image.metadata_image import MetadataImage
@@ -24,6 +25,7 @@ from pykraft.image.model import Endpoint, ZkMigrationState
 from pykraft.log.metadata_log import MetadataLog
 from pykraft.log.quorum_state import read_quorum_state
 from pykraft.protocol.api import ApiKey
+from pykraft.protocol.errors import ErrorCode
 from pykraft.protocol.uuids import random_uuid
 from pykraft.raft.events import LeaderChanged
 from pykraft.raft.quorum import QuorumConfig, QuorumNode
@@ -61,14 +63,14 @@ NO_FEATURES: Final = FinalizedFeatures({}, -1)
 class NodeSettings:
     """What a node is started with, beside Kafka's configuration.
 
-    `cluster_id` None takes that of the data directory or draws one. `port` 0 takes a free one. `advertised_host`
-    None is the host listened on, or this machine's name when that is all addresses.
+    `cluster_id` None takes that of the data directory or draws one. `port` 0 takes a free one. `advertised` is where
+    brokers reach the node; None is the address listened on, with this machine's name for all addresses.
     """
 
     data_directory: Path
     host: str = "127.0.0.1"
     port: int = 9093
-    advertised_host: str | None = None
+    advertised: tuple[str, int] | None = None
     cluster_id: str | None = None
     seed: int | None = None
 
@@ -139,8 +141,7 @@ class Node:
                     each.socket.close()
 
     def _endpoint(self, sockets: Sequence[trio.SocketListener]) -> Endpoint:
-        port = sockets[0].socket.getsockname()[1]
-        host = self.settings.advertised_host or self.settings.host
+        host, port = self.settings.advertised or (self.settings.host, sockets[0].socket.getsockname()[1])
         if host in ("", "0.0.0.0", "::"):
             host = socket.getfqdn()
         return Endpoint(self.config.controller_listener_names[0], host, port, PLAINTEXT)
@@ -205,24 +206,32 @@ class Node:
                 log.info("In the new epoch %d, the leader is %s.", change.epoch, change.leader_id)
                 self._tell_migration(change)
                 continue
-            image = replay(storage.log)
-            image.take_delta()
-            log.info(
-                "Becoming the active controller at epoch %d, next write offset %d.", change.epoch,
-                storage.log.end_offset,
-            )
-            self._check_migration(image)
-            if image.features:
-                self.finalized_features = FinalizedFeatures(dict(image.features), image.offset)
-            await self.writer.lead(image, change.epoch, storage.log.end_offset)
-            await self.writer.write(
-                activation_records, name="completeActivation", runs_in_premigration=True, raises=(ActivationError,)
-            )
-            await self.writer.write(self._register, name="registerController", runs_in_premigration=True)
+            try:
+                await self._lead(storage, change.epoch)
+            except ApiError as error:
+                if error.code is not ErrorCode.NOT_CONTROLLER:
+                    raise
+                log.info("Leadership of epoch %d was lost before the controller was active.", change.epoch)
+                continue
             self.leader_id = self.config.node_id
             self.emit("leader", epoch=change.epoch)
             self._tell_migration(change)
             self._started.set()
+
+    async def _lead(self, storage: Storage, epoch: int) -> None:
+        image = replay(storage.log)
+        image.take_delta()
+        end_offset = storage.log.end_offset
+        log.info("Becoming the active controller at epoch %d, next write offset %d.", epoch, end_offset)
+        if image.zk_migration_state is not ZkMigrationState.NONE:
+            log.info("The migration state in the log is %s.", image.zk_migration_state.name)
+        if image.features:
+            self.finalized_features = FinalizedFeatures(dict(image.features), image.offset)
+        await self.writer.lead(image, epoch, end_offset)
+        await self.writer.write(
+            activation_records, name="completeActivation", runs_in_premigration=True, raises=(ActivationError,)
+        )
+        await self.writer.write(self._register, name="registerController", runs_in_premigration=True)
 
     def _tell_migration(self, change: LeaderChanged) -> None:
         if self._migration is not None:
@@ -230,10 +239,6 @@ class Node:
 
     def _register(self, context: OperationContext) -> ControllerResult[None]:
         return own_registration(context, self._incarnation_id, [self.endpoint])
-
-    def _check_migration(self, image: MetadataImage) -> None:
-        if image.zk_migration_state is not ZkMigrationState.NONE:
-            log.info("The migration state in the log is %s.", image.zk_migration_state.name)
 
     def _remember_features(self, image: MetadataImage, delta: MetadataDelta) -> None:
         if delta.features:

@@ -159,6 +159,8 @@ def test_a_damaged_log_is_not_started_on(tmp_path: Path, caplog: pytest.LogCaptu
         (["--override", "process.roles=broker,controller"], "run brokers by themselves"),
         (["--override", "controller.quorum.voters=1@a:1,2@b:2"], "only voter"),
         (["--override", "listener.security.protocol.map=CONTROLLER:SSL"], "PLAINTEXT only"),
+        (["--override", "listeners=PLAINTEXT://:9092"], "has no CONTROLLER"),
+        (["--override", "advertised.listeners=CONTROLLER://here"], "HOST:PORT"),
     ],
 )
 def test_configuration_that_cannot_work(
@@ -179,7 +181,7 @@ def test_a_properties_file(tmp_path: Path) -> None:
     properties = tmp_path / "server.properties"
     properties.write_text(
         f"process.roles=controller\nnode.id=42\nlisteners=CONTROLLER://127.0.0.1:0\nlog.dirs={tmp_path}/kafka\n"
-        "controller.listener.names=CONTROLLER\nnum.partitions=4\n"
+        "controller.listener.names=CONTROLLER\nnum.partitions=4\nadvertised.listeners=CONTROLLER://kafka-1:19093\n"
     )
     with subprocess.Popen(
         [sys.executable, "-m", "pykraft", "controller", str(properties)], stdout=subprocess.PIPE,
@@ -188,5 +190,5 @@ def test_a_properties_file(tmp_path: Path) -> None:
         assert process.stdout is not None
         events: list[dict[str, Any]] = [json.loads(process.stdout.readline()) for _ in range(2)]
         process.terminate()
-    assert events[1]["node_id"] == 42
+    assert (events[1]["node_id"], events[1]["listener"]) == (42, "kafka-1:19093")
     assert (tmp_path / "kafka" / "meta.properties").exists()
