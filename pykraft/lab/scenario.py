@@ -30,8 +30,8 @@ class Scenario:
     brokers: int
     partitions: int
     expected: Expected = field(default_factory=dict)
-    tokens: dict[str, dict[str, Any]] = field(default_factory=dict)
     gone_topics: set[str] = field(default_factory=set)
+    tokens: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def replication(self) -> int:
