@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import trio
 
-from pykraft.controller.activation import ActivationError, activation_records
+from pykraft.controller.activation import ActivationError
 from pykraft.controller.config import ControllerConfig
 from pykraft.controller.controller_registration import own_registration
 from pykraft.controller.errors import ApiError
@@ -22,6 +22,7 @@ from pykraft.controller.result import ControllerResult, OperationContext
 from pykraft.image.delta import MetadataDelta
 from pykraft.image.metadata_image import MetadataImage
 from pykraft.image.model import Endpoint, ZkMigrationState
+from pykraft.log.errors import LogError
 from pykraft.log.metadata_log import MetadataLog
 from pykraft.log.quorum_state import read_quorum_state
 from pykraft.protocol.api import ApiKey
@@ -30,6 +31,7 @@ from pykraft.protocol.uuids import random_uuid
 from pykraft.raft.events import LeaderChanged
 from pykraft.raft.quorum import QuorumConfig, QuorumNode
 from pykraft.server.announcer import Announcer
+from pykraft.server.bootstrap import activate
 from pykraft.server.events import Emit
 from pykraft.server.listener import Listener, bind
 from pykraft.server.maintenance import run_maintenance
@@ -37,7 +39,7 @@ from pykraft.server.quorum_driver import QuorumDriver
 from pykraft.server.registry import HANDLER_MODULES
 from pykraft.server.releases import KAFKA_3_9, Release
 from pykraft.server.snapshots import Snapshots
-from pykraft.server.storage import Storage, open_storage, replay
+from pykraft.server.storage import Storage, StorageError, open_storage, replay
 from pykraft.server.writer import Writer
 
 if TYPE_CHECKING:
@@ -229,7 +231,8 @@ class Node:
             self.finalized_features = FinalizedFeatures(dict(image.features), image.offset)
         await self.writer.lead(image, epoch, end_offset)
         await self.writer.write(
-            activation_records, name="completeActivation", runs_in_premigration=True, raises=(ActivationError,)
+            lambda ctx: activate(ctx, self.settings.data_directory), name="completeActivation",
+            runs_in_premigration=True, raises=(ActivationError, StorageError, LogError, OSError),
         )
         await self.writer.write(self._register, name="registerController", runs_in_premigration=True)
 

@@ -12,7 +12,7 @@ import trio
 
 from pykraft.image.model import ZkMigrationState
 from pykraft.log.batch import ControlRecordType, encode_batch, encode_control_batch, iter_batches
-from pykraft.log.checkpoint import checkpoint_name
+from pykraft.log.checkpoint import BOOTSTRAP_NAME, checkpoint_name
 from pykraft.log.epochs import OffsetAndEpoch
 from pykraft.log.meta_properties import MetaProperties, write_meta_properties
 from pykraft.protocol.errors import ErrorCode
@@ -31,7 +31,9 @@ from pykraft.protocol.messages.vote_request import PartitionData, TopicData, Vot
 from pykraft.protocol.record_frame import decode_record, encode_record
 from pykraft.protocol.records.feature_level_record import FeatureLevelRecord
 from pykraft.protocol.records.topic_record import TopicRecord
+from pykraft.protocol.records.user_scram_credential_record import UserScramCredentialRecord
 from pykraft.server.node import Node
+from pykraft.server.storage import StorageError
 from pykraft.testing import serve_controller
 from tests.server.client import connected, fetch, header, heartbeat, register, registration
 
@@ -132,6 +134,40 @@ async def test_a_directory_of_kafkas_controller_is_taken_over(nursery: trio.Nurs
     assert (answer.current_leader.leader_epoch, answer.error_code) == (2, ErrorCode.NONE)
 
 
+BOOTSTRAP = [
+    FeatureLevelRecord(name="metadata.version", feature_level=19),
+    UserScramCredentialRecord(name="admin", mechanism=1, salt=b"s", stored_key=b"k", server_key=b"v", iterations=4096),
+]
+
+
+async def test_a_directory_formatted_for_kafka_begins_as_its_bootstrap_checkpoint_says(
+    nursery: trio.Nursery, tmp_path: Path
+) -> None:
+    write_meta_properties(tmp_path, MetaProperties("MkU3OEVBNTcwNTJENDM2Qg", 1, b"a directory's id"))
+    (tmp_path / BOOTSTRAP_NAME).write_bytes(checkpoint([encode_record(record, 0) for record in BOOTSTRAP], 0))
+    node = await serve_controller(nursery, data_directory=tmp_path, release="3.9-IV0")
+
+    def look(image: Any) -> tuple[int, list[str]]:
+        return int(image.metadata_version), [key.user for key in image.scram]
+
+    assert await node.writer.read(look) == (19, ["admin"])
+    async with connected(node) as client:
+        records = (await client.ask(fetch(node, 0))).responses[0].partitions[0].records
+    names = [type(decode_record(v).message).__name__ for b in iter_batches(records) for v in b.values
+             if not b.header.is_control]
+    assert names[:5] == ["BeginTransactionRecord", "FeatureLevelRecord", "UserScramCredentialRecord",
+                         "ZkMigrationStateRecord", "EndTransactionRecord"]
+
+
+async def test_a_bootstrap_checkpoint_of_a_later_release_is_refused(tmp_path: Path) -> None:
+    (tmp_path / BOOTSTRAP_NAME).write_bytes(checkpoint([encode_record(
+        FeatureLevelRecord(name="metadata.version", feature_level=99), 0
+    )], 0))
+    with pytest.RaisesGroup(pytest.RaisesExc(StorageError, match="metadata.version 99"), flatten_subgroups=True):
+        async with trio.open_nursery() as nursery:
+            await serve_controller(nursery, data_directory=tmp_path)
+
+
 def write_checkpoint(directory: Path, snapshot: OffsetAndEpoch) -> bytes:
     """A directory whose log is a snapshot and nothing after it."""
     metadata = directory / "__cluster_metadata-0"
@@ -141,20 +177,25 @@ def write_checkpoint(directory: Path, snapshot: OffsetAndEpoch) -> bytes:
         encode_record(FeatureLevelRecord(name="metadata.version", feature_level=21), 0),
         encode_record(TopicRecord(name="kept", topic_id=b"a topic's own id"), 0),
     ]
+    data = checkpoint(records, snapshot.epoch)
+    (metadata / checkpoint_name(snapshot)).write_bytes(data)
+    return data
+
+
+def checkpoint(records: list[bytes], epoch: int) -> bytes:
+    """A checkpoint file as Kafka lays it out."""
     header = SnapshotHeaderRecord(version=0, last_contained_log_timestamp=1).encode(0)
     footer = SnapshotFooterRecord(version=0).encode(0)
-    epoch = snapshot.epoch
-    data = b"".join((
+    last = 1 + len(records)
+    return b"".join((
         encode_control_batch(
             [(ControlRecordType.SNAPSHOT_HEADER, header)], base_offset=0, leader_epoch=epoch, timestamp_ms=1
         ),
         encode_batch(records, base_offset=1, leader_epoch=epoch, timestamp_ms=1),
         encode_control_batch(
-            [(ControlRecordType.SNAPSHOT_FOOTER, footer)], base_offset=3, leader_epoch=epoch, timestamp_ms=1
+            [(ControlRecordType.SNAPSHOT_FOOTER, footer)], base_offset=last, leader_epoch=epoch, timestamp_ms=1
         ),
     ))
-    (metadata / checkpoint_name(snapshot)).write_bytes(data)
-    return data
 
 
 async def test_a_log_that_begins_with_a_snapshot_is_loaded_and_the_snapshot_served(

@@ -1,0 +1,59 @@
+"""What formatting a directory left for the first leader to write: Kafka's bootstrap.checkpoint.
+
+Source: metadata/src/main/java/org/apache/kafka/metadata/bootstrap/BootstrapDirectory.java and
+.../controller/ActivationRecordsGenerator.java.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from pykraft.controller.activation import activation_records
+from pykraft.controller.result import ControllerResult, OperationContext
+from pykraft.image.metadata_version import FEATURE_NAME, MetadataVersion
+from pykraft.log.checkpoint import BOOTSTRAP_NAME, read_checkpoint
+from pykraft.protocol.record_frame import ApiMessageAndVersion, decode_record
+from pykraft.protocol.records.feature_level_record import FeatureLevelRecord
+from pykraft.server.storage import StorageError
+
+log = logging.getLogger(__name__)
+
+
+def activate(context: OperationContext, directory: Path) -> ControllerResult[None]:
+    """The activation records; a log that begins in a directory with a bootstrap checkpoint begins as that says.
+
+    Raises ActivationError, StorageError for a metadata.version unknown here, CorruptLogError, OSError.
+    """
+    path = directory / BOOTSTRAP_NAME
+    if context.image.features or not path.exists():
+        return activation_records(context)
+    bootstrap = [decode_record(value) for value in read_checkpoint(path)]
+    version = _metadata_version(path, bootstrap)
+    if version is not None:
+        log.info("Beginning the log as %s says, at metadata.version %s.", path, version.text)
+        context = replace(context, config=replace(context.config, metadata_version=version))
+    result = activation_records(context)
+    others = [record for record in bootstrap if not _is_metadata_version(record)]
+    level = next((index for index, record in enumerate(result.records) if _is_metadata_version(record)), None)
+    if level is not None:
+        result.records[level + 1 : level + 1] = others
+    return result
+
+
+def _metadata_version(path: Path, records: Sequence[ApiMessageAndVersion]) -> MetadataVersion | None:
+    for message, _ in records:
+        if isinstance(message, FeatureLevelRecord) and message.name == FEATURE_NAME:
+            if message.feature_level not in MetadataVersion.__members__.values():
+                raise StorageError(
+                    f"{path} asks for metadata.version {message.feature_level}; this controller knows up to"
+                    f" {max(MetadataVersion).value}: format the directory for an earlier release"
+                )
+            return MetadataVersion(message.feature_level)
+    return None
+
+
+def _is_metadata_version(record: ApiMessageAndVersion) -> bool:
+    return isinstance(record.message, FeatureLevelRecord) and record.message.name == FEATURE_NAME
