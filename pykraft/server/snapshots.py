@@ -132,12 +132,12 @@ class Snapshots:
 
     async def clean(self) -> None:
         """Remove what is beyond the retention, once."""
-        config = self._config
+        config, now_ms = self._config, self._now_ms()
         try:
             removed = await trio.to_thread.run_sync(
                 lambda: self._log.clean(
                     retention_bytes=config.metadata_max_retention_bytes,
-                    retention_ms=config.metadata_max_retention_ms, now_ms=self._now_ms(),
+                    retention_ms=config.metadata_max_retention_ms, now_ms=now_ms,
                 )
             )
         except (LogError, OSError) as error:
