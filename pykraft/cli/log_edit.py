@@ -35,8 +35,7 @@ def add_edit(parser: argparse.ArgumentParser) -> None:
 @command
 def run_edit(options: argparse.Namespace) -> int:
     """0 when the copy is written."""
-    ids = {_number(old): _number(new) for old, new in map(_pair, options.map_id)}
-    hosts = dict(map(_pair, options.map_host))
+    ids, hosts = mappings(options)
     edits = Edits(tuple(options.drop), ids, hosts, options.anonymise, options.renumber)
     try:
         edits.drops()
@@ -49,6 +48,12 @@ def run_edit(options: argparse.Namespace) -> int:
     else:
         say(f"{report.records} records, {report.dropped} dropped, {report.changed} changed: {options.target}")
     return DONE
+
+
+def mappings(options: argparse.Namespace) -> tuple[dict[int, int], dict[str, str]]:
+    """(node ids, hosts) of --map-id and --map-host; UsageError."""
+    ids = {_number(old): _number(new) for old, new in map(_pair, options.map_id)}
+    return ids, dict(map(_pair, options.map_host))
 
 
 def _pair(text: str) -> tuple[str, str]:
