@@ -7,9 +7,16 @@ clients/.../acl/AccessControlEntryFilter.java.
 
 from __future__ import annotations
 
-from enum import IntEnum
 from typing import Final, NamedTuple
 
+from pykraft.controller.authorizer import (
+    CLUSTER_NAME,
+    WILDCARD,
+    AclOperation,
+    AclPermission,
+    AclResourceType,
+    PatternType,
+)
 from pykraft.controller.config import ControllerConfig
 from pykraft.controller.errors import ApiError, check_record_limit
 from pykraft.controller.result import ControllerResult, OperationContext
@@ -41,30 +48,8 @@ ANY: Final = 1
 """The code that matches all in filters, in each of the enums below."""
 
 
-class PatternType(IntEnum):
-    UNKNOWN = 0
-    ANY = 1
-    MATCH = 2
-    LITERAL = 3
-    PREFIXED = 4
-
-
-class AclResourceType(IntEnum):
-    UNKNOWN = 0
-    ANY = 1
-    TOPIC = 2
-    GROUP = 3
-    CLUSTER = 4
-    TRANSACTIONAL_ID = 5
-    DELEGATION_TOKEN = 6
-    USER = 7
-
-
-CLUSTER_NAME: Final = "kafka-cluster"
-WILDCARD_RESOURCE: Final = "*"
-_OPERATION_MAX: Final = 14
-_ALLOW: Final = 3
-_PERMISSION_MAX: Final = _ALLOW
+_OPERATION_MAX: Final = max(AclOperation)
+_PERMISSION_MAX: Final = max(AclPermission)
 
 
 class _Filter(NamedTuple):
@@ -267,7 +252,7 @@ def _matches_name(acl_filter: _Filter, acl: Acl) -> bool:
         return False
     if acl.pattern_type == PatternType.PREFIXED:
         return name.startswith(acl.resource_name)
-    return acl.resource_name == WILDCARD_RESOURCE
+    return acl.resource_name == WILDCARD
 
 
 def _record(acl_id: Uuid, acl: Acl) -> ApiMessageAndVersion:

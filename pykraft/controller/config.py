@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
 from pykraft.image.metadata_version import (
     LATEST_PRODUCTION,
@@ -16,6 +16,8 @@ from pykraft.image.metadata_version import (
     UnknownMetadataVersionError,
     metadata_version_from_text,
 )
+
+STANDARD_AUTHORIZER: Final = "org.apache.kafka.metadata.authorizer.StandardAuthorizer"
 
 
 class ConfigError(ValueError):
@@ -39,6 +41,27 @@ def _text(text: str) -> str:
 
 def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _principals(text: str) -> tuple[str, ...]:
+    """Principals between semicolons, since names of certificates hold commas. Raises ConfigError."""
+    principals = tuple(principal.strip() for principal in text.split(";") if principal.strip())
+    for principal in principals:
+        if ":" not in principal:
+            raise ConfigError(f"{principal!r} is no principal: give it as Type:name, such as User:{principal}")
+    return principals
+
+
+def _is_true(text: str) -> bool:
+    """As StandardAuthorizer reads it: anything but true is false."""
+    return text.strip().lower() == "true"
+
+
+def _authorizer(text: str) -> str:
+    name = text.strip()
+    if name not in ("", STANDARD_AUTHORIZER):
+        raise ConfigError(f"this controller decides only as {STANDARD_AUTHORIZER} does: give that, or nothing")
+    return name
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +94,9 @@ class ControllerConfig:
     broker_session_timeout_ms: int = _key("broker.session.timeout.ms", 9_000, int)
     broker_heartbeat_interval_ms: int = _key("broker.heartbeat.interval.ms", 2_000, int)
     metadata_max_idle_interval_ms: int = _key("metadata.max.idle.interval.ms", 500, int)
-    authorizer_class_name: str = _key("authorizer.class.name", "", _text)
+    authorizer_class_name: str = _key("authorizer.class.name", "", _authorizer)
+    super_users: tuple[str, ...] = _key("super.users", (), _principals)
+    allow_everyone_if_no_acl_found: bool = _key("allow.everyone.if.no.acl.found", False, _is_true)
     delegation_token_secret_key: str = _key("delegation.token.secret.key", "", _text)
     delegation_token_max_lifetime_ms: int = _key("delegation.token.max.lifetime.ms", 604_800_000, int)
     delegation_token_expiry_time_ms: int = _key("delegation.token.expiry.time.ms", 86_400_000, int)
@@ -108,7 +133,7 @@ class ControllerConfig:
                 continue
             try:
                 values[item.name] = item.metadata["parse"](text)
-            except UnknownMetadataVersionError as error:
+            except (ConfigError, UnknownMetadataVersionError) as error:
                 raise ConfigError(f"{key}={text}: {error}") from error
             except ValueError as error:
                 raise ConfigError(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from pykraft.controller.authorizer import CLUSTER_NAME, AclOperation, AclResourceType, Authorize, allow_all
 from pykraft.controller.broker_config_definitions import (
     BROKER_CONFIGS,
     UpdateMode,
@@ -37,9 +38,15 @@ _DESCRIBABLE: Final = frozenset({
 
 
 def describe_configs(
-    image: MetadataImage, config: ControllerConfig, request: DescribeConfigsRequestData
+    image: MetadataImage,
+    config: ControllerConfig,
+    request: DescribeConfigsRequestData,
+    authorize: Authorize = allow_all,
 ) -> DescribeConfigsResponseData:
-    """Describe configs (v0 to v4). Raises ApiError INVALID_REQUEST when one resource is of an unexpected type."""
+    """Describe configs (v0 to v4): needs DESCRIBE_CONFIGS on the topic or, for other resources, on the cluster.
+
+    Raises ApiError INVALID_REQUEST when one resource is of an unexpected type.
+    """
     for resource in request.resources:
         if resource.resource_type not in _DESCRIBABLE:
             raise ApiError(
@@ -51,6 +58,7 @@ def describe_configs(
         code, message = ErrorCode.NONE, None
         configs: list[DescribeConfigsResourceResult] = []
         try:
+            _check_allowed(resource, authorize)
             configs = _describe(image, config, resource)
         except ApiError as error:
             code, message = error.code, error.message
@@ -61,6 +69,15 @@ def describe_configs(
             resource_name=resource.resource_name, configs=configs,
         ))
     return DescribeConfigsResponseData(results=results)
+
+
+def _check_allowed(resource: DescribeConfigsResource, authorize: Authorize) -> None:
+    """Raises ApiError TOPIC_AUTHORIZATION_FAILED, CLUSTER_AUTHORIZATION_FAILED."""
+    if resource.resource_type == ResourceType.TOPIC:
+        if not authorize(AclOperation.DESCRIBE_CONFIGS, AclResourceType.TOPIC, resource.resource_name):
+            raise ApiError(ErrorCode.TOPIC_AUTHORIZATION_FAILED, "Topic authorization failed.")
+    elif not authorize(AclOperation.DESCRIBE_CONFIGS, AclResourceType.CLUSTER, CLUSTER_NAME):
+        raise ApiError(ErrorCode.CLUSTER_AUTHORIZATION_FAILED, "Cluster authorization failed.")
 
 
 def _describe(

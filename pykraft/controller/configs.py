@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 from enum import IntEnum
 from typing import Final, NamedTuple, Protocol, TypeVar
 
+from pykraft.controller.authorizer import CLUSTER_NAME, AclOperation, AclResourceType, Authorize, allow_all
 from pykraft.controller.broker_config_definitions import BROKER_CONFIGS
 from pykraft.controller.client_metrics_configs import check_client_metrics_configs
 from pykraft.controller.config import ControllerConfig
@@ -66,16 +67,17 @@ _KNOWN_TYPES: Final = _ALTERABLE_TYPES | {ResourceType.BROKER_LOGGER}
 
 
 def incremental_alter_configs(
-    ctx: OperationContext, request: IncrementalAlterConfigsRequestData
+    ctx: OperationContext, request: IncrementalAlterConfigsRequestData, authorize: Authorize = allow_all
 ) -> ControllerResult[IncrementalAlterConfigsResponseData]:
     """Set, delete, append to and subtract from configs (v0 to v1).
 
+    Needs ALTER_CONFIGS on the topic or, for other resources, on the cluster; for log levels CLUSTER_ACTION.
     A resource with one bad change keeps all its configs. Raises ApiError POLICY_VIOLATION for too many records.
     """
     answers: list[_Answer] = []
     records: list[ApiMessageAndVersion] = []
     others = [entry for entry in request.resources if entry.resource_type != ResourceType.BROKER_LOGGER]
-    for resource, entry in _accepted(others, answers).items():
+    for resource, entry in _accepted(others, answers, authorize).items():
         try:
             changes = _incremental_changes(ctx.image, resource, entry.configs)
             records += _altered(ctx, resource, changes)
@@ -84,7 +86,7 @@ def incremental_alter_configs(
         else:
             answers.append(_Answer(resource))
     answers += [
-        _altered_loggers(ctx.config, entry.resource_name, entry.configs)
+        _altered_loggers(ctx.config, entry.resource_name, entry.configs, authorize)
         for entry in request.resources
         if entry.resource_type == ResourceType.BROKER_LOGGER
     ]
@@ -100,15 +102,16 @@ def incremental_alter_configs(
 
 
 def alter_configs(
-    ctx: OperationContext, request: AlterConfigsRequestData
+    ctx: OperationContext, request: AlterConfigsRequestData, authorize: Authorize = allow_all
 ) -> ControllerResult[legacy.AlterConfigsResponseData]:
     """Replace the whole set of configs of each resource (v0 to v2): what is not listed is deleted.
 
+    Needs ALTER_CONFIGS on the topic or, for other resources, on the cluster.
     Raises ApiError POLICY_VIOLATION for too many records.
     """
     answers: list[_Answer] = []
     records: list[ApiMessageAndVersion] = []
-    for resource, entry in _accepted(request.resources, answers).items():
+    for resource, entry in _accepted(request.resources, answers, authorize).items():
         current = ctx.image.configs.get(resource, {})
         wanted = {config.name: config.value for config in entry.configs}
         changes = {name: value for name, value in wanted.items() if _is_written(resource, current.get(name), value)}
@@ -165,8 +168,10 @@ def validate_topic_configs(
         raise ApiError(ErrorCode.INVALID_CONFIG, str(error)) from error
 
 
-def _accepted(entries: Iterable[_ResourceT], answers: list[_Answer]) -> dict[ConfigResource, _ResourceT]:
-    """The resources that may be altered, each once; what is refused goes to `answers`."""
+def _accepted(
+    entries: Iterable[_ResourceT], answers: list[_Answer], authorize: Authorize
+) -> dict[ConfigResource, _ResourceT]:
+    """The resources that may be altered by the requester, each once; what is refused goes to `answers`."""
     accepted: dict[ConfigResource, _ResourceT] = {}
     seen: set[ConfigResource] = set()
     repeated: set[ConfigResource] = set()
@@ -182,11 +187,26 @@ def _accepted(entries: Iterable[_ResourceT], answers: list[_Answer]) -> dict[Con
             repeated.add(resource)
             del accepted[resource]
             answers.append(_Answer(resource, ErrorCode.INVALID_REQUEST, "Duplicate resource."))
-    for resource in [resource for resource in accepted if resource.type not in _ALTERABLE_TYPES]:
-        del accepted[resource]
-        reason = f"Unexpected resource type {ResourceType(resource.type).name}."
-        answers.append(_Answer(resource, ErrorCode.INVALID_REQUEST, reason))
+    for resource in list(accepted):
+        refusal = _refusal(resource, authorize)
+        if refusal is not None:
+            del accepted[resource]
+            answers.append(refusal)
     return accepted
+
+
+def _refusal(resource: ConfigResource, authorize: Authorize) -> _Answer | None:
+    """The answer for a resource that the requester may not alter, or nobody through the controller."""
+    if resource.type not in _ALTERABLE_TYPES:
+        reason = f"Unexpected resource type {ResourceType(resource.type).name}."
+        return _Answer(resource, ErrorCode.INVALID_REQUEST, reason)
+    if resource.type == ResourceType.TOPIC:
+        if authorize(AclOperation.ALTER_CONFIGS, AclResourceType.TOPIC, resource.name):
+            return None
+        return _Answer(resource, ErrorCode.TOPIC_AUTHORIZATION_FAILED, "Topic authorization failed.")
+    if authorize(AclOperation.ALTER_CONFIGS, AclResourceType.CLUSTER, CLUSTER_NAME):
+        return None
+    return _Answer(resource, ErrorCode.CLUSTER_AUTHORIZATION_FAILED, "Cluster authorization failed.")
 
 
 def _incremental_changes(
@@ -300,9 +320,13 @@ def _check_broker(ctx: OperationContext, name: str) -> None:
         raise ApiError(ErrorCode.BROKER_ID_NOT_REGISTERED, f"No node with id {node_id} found.")
 
 
-def _altered_loggers(config: ControllerConfig, name: str, configs: Iterable[AlterableConfig]) -> _Answer:
+def _altered_loggers(
+    config: ControllerConfig, name: str, configs: Iterable[AlterableConfig], authorize: Authorize
+) -> _Answer:
     """The answer for log levels of this process: it has no log4j loggers, so each that is named does not exist."""
     resource = ConfigResource(ResourceType.BROKER_LOGGER, name)
+    if not authorize(AclOperation.CLUSTER_ACTION, AclResourceType.CLUSTER, CLUSTER_NAME):
+        return _Answer(resource, ErrorCode.CLUSTER_AUTHORIZATION_FAILED, "Cluster authorization failed.")
     try:
         node_id = parse_integer(name, 32)
     except ValueError:

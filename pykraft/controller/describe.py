@@ -9,15 +9,18 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Final
 
+from pykraft.controller.authorizer import CLUSTER_NAME, AclOperation, AclResourceType, Authorize, allow_all
 from pykraft.controller.errors import ApiError
 from pykraft.image.metadata_image import MetadataImage
 from pykraft.protocol.errors import ErrorCode
 from pykraft.protocol.messages.describe_cluster_request import DescribeClusterRequestData
 from pykraft.protocol.messages.describe_cluster_response import DescribeClusterBroker, DescribeClusterResponseData
 
-ALL_CLUSTER_OPERATIONS: Final = sum(1 << operation for operation in (5, 7, 8, 9, 10, 11, 12))
-"""What may be done to a cluster, as a bit field of operation codes: CREATE, ALTER, DESCRIBE, CLUSTER_ACTION,
-DESCRIBE_CONFIGS, ALTER_CONFIGS, IDEMPOTENT_WRITE."""
+CLUSTER_OPERATIONS: Final = (
+    AclOperation.CREATE, AclOperation.ALTER, AclOperation.DESCRIBE, AclOperation.CLUSTER_ACTION,
+    AclOperation.DESCRIBE_CONFIGS, AclOperation.ALTER_CONFIGS, AclOperation.IDEMPOTENT_WRITE,
+)
+"""What may be done to a cluster."""
 
 
 class EndpointType(IntEnum):
@@ -32,11 +35,12 @@ def describe_cluster(
     listener: str,
     request: DescribeClusterRequestData,
     api_version: int,
+    authorize: Authorize = allow_all,
 ) -> DescribeClusterResponseData:
-    """The controllers that have the listener on which the request came (v0 to v1).
+    """The controllers that have the listener on which the request came (v0 to v1). Needs ALTER on the cluster.
 
     `leader_id` is −1 while no leader is known. Raises ApiError UNSUPPORTED_VERSION when controllers do not register
-    at this metadata.version.
+    at this metadata.version, CLUSTER_AUTHORIZATION_FAILED.
     """
     version = image.metadata_version
     if not version.is_controller_registration_supported:
@@ -44,6 +48,8 @@ def describe_cluster(
             ErrorCode.UNSUPPORTED_VERSION,
             f"Direct-to-controller communication is not supported with metadata.version {version.text}",
         )
+    if not authorize(AclOperation.ALTER, AclResourceType.CLUSTER, CLUSTER_NAME):
+        raise ApiError(ErrorCode.CLUSTER_AUTHORIZATION_FAILED, "DescribeCluster of controllers needs ALTER")
     if request.endpoint_type != EndpointType.CONTROLLER:
         return _mismatch(request.endpoint_type, api_version)
     nodes = []
@@ -60,8 +66,19 @@ def describe_cluster(
         brokers=nodes,
     )
     if request.include_cluster_authorized_operations:
-        response.cluster_authorized_operations = ALL_CLUSTER_OPERATIONS
+        response.cluster_authorized_operations = _cluster_operations(authorize)
     return response
+
+
+def _cluster_operations(authorize: Authorize) -> int:
+    """What the requester may do to the cluster, as a bit field of operation codes; nothing without DESCRIBE."""
+    if not authorize(AclOperation.DESCRIBE, AclResourceType.CLUSTER, CLUSTER_NAME):
+        return 0
+    return sum(
+        1 << operation
+        for operation in CLUSTER_OPERATIONS
+        if authorize(operation, AclResourceType.CLUSTER, CLUSTER_NAME)
+    )
 
 
 def _mismatch(endpoint_type: int, api_version: int) -> DescribeClusterResponseData:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from pykraft.controller.authorizer import AclOperation, AclResourceType, Authorize, allow_all
 from pykraft.controller.errors import ApiError, TooManyRecordsError, check_record_limit
 from pykraft.controller.partition_change import active_brokers, default_directory
 from pykraft.controller.placement import StripedReplicaPlacer, check_manual_assignment, usable_brokers
@@ -63,9 +64,12 @@ class NewPartitions:
 
 
 def create_partitions(
-    ctx: OperationContext, request: CreatePartitionsRequestData
+    ctx: OperationContext, request: CreatePartitionsRequestData, authorize: Authorize = allow_all
 ) -> ControllerResult[CreatePartitionsResponseData]:
-    """Add partitions to topics; one topic's refusal leaves the others alone. Raises TooManyRecordsError."""
+    """Add partitions to topics; one topic's refusal leaves the others alone. Raises TooManyRecordsError.
+
+    Needs ALTER on each topic.
+    """
     new_partitions = NewPartitions(ctx)
     records: list[ApiMessageAndVersion] = []
     results: list[CreatePartitionsTopicResult] = []
@@ -77,6 +81,9 @@ def create_partitions(
             )
     for topic in request.topics:
         if occurrences[topic.name] > 1:
+            continue
+        if not authorize(AclOperation.ALTER, AclResourceType.TOPIC, topic.name):
+            results.append(CreatePartitionsTopicResult(topic.name, ErrorCode.TOPIC_AUTHORIZATION_FAILED.value, None))
             continue
         try:
             records += _add_partitions(ctx, topic, new_partitions, records)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hmac
 from typing import Final
 
+from pykraft.controller.authorizer import AclOperation, AclResourceType, Authorize, allow_all
 from pykraft.controller.errors import ApiError
 from pykraft.controller.result import ControllerResult, OperationContext, Requester
 from pykraft.image.model import DelegationToken
@@ -34,9 +35,13 @@ _REQUESTER_VERSION_MIN: Final = 3
 
 
 def create_delegation_token(
-    ctx: OperationContext, request: CreateDelegationTokenRequestData, requester: Requester, api_version: int
+    ctx: OperationContext,
+    request: CreateDelegationTokenRequestData,
+    requester: Requester,
+    api_version: int,
+    authorize: Authorize = allow_all,
 ) -> ControllerResult[CreateDelegationTokenResponseData]:
-    """Create a token for the requester or another owner (v0 to v3)."""
+    """Create a token for the requester, or (needs CREATE_TOKENS on that user) for another owner (v0 to v3)."""
     requester_type, requester_name = _principal_parts(requester.principal)
     owner_type, owner_name = requester_type, requester_name
     if request.owner_principal_name:
@@ -49,6 +54,7 @@ def create_delegation_token(
         response.token_requester_principal_name = requester_name
     try:
         _check_requester(requester)
+        _check_owner(f"{owner_type}:{owner_name}", requester, authorize)
     except ApiError as error:
         response.error_code = error.code
         response.issue_timestamp_ms = response.expiry_timestamp_ms = response.max_timestamp_ms = ERROR_TIMESTAMP_MS
@@ -148,6 +154,15 @@ def _check_requester(requester: Requester) -> None:
         raise ApiError(
             ErrorCode.DELEGATION_TOKEN_REQUEST_NOT_ALLOWED,
             f"{requester.principal} is not authenticated in a way that allows delegation token requests",
+        )
+
+
+def _check_owner(owner: str, requester: Requester, authorize: Authorize) -> None:
+    """Everyone may have tokens for themselves; for others, those who may CREATE_TOKENS on that user."""
+    if owner != requester.principal and not authorize(AclOperation.CREATE_TOKENS, AclResourceType.USER, owner):
+        raise ApiError(
+            ErrorCode.DELEGATION_TOKEN_AUTHORIZATION_FAILED,
+            f"{requester.principal} may not create delegation tokens for {owner}",
         )
 
 

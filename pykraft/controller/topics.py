@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Final
 
+from pykraft.controller.authorizer import CLUSTER_NAME, AclOperation, AclResourceType, Authorize, allow_all
 from pykraft.controller.configs import create_topic_configs
 from pykraft.controller.effective_configs import describe_topic_configs
 from pykraft.controller.errors import ApiError, TooManyRecordsError, check_record_limit
@@ -64,12 +65,14 @@ class _TopicNames:
 
 
 def create_topics(
-    ctx: OperationContext, request: CreateTopicsRequestData, api_version: int
+    ctx: OperationContext, request: CreateTopicsRequestData, api_version: int, authorize: Authorize = allow_all
 ) -> ControllerResult[CreateTopicsResponseData]:
     """Create topics; one topic's refusal leaves the others alone. Raises TooManyRecordsError.
 
-    With validateOnly everything is checked and answered, and nothing written.
+    Needs CREATE on the cluster or the topic; the answer tells a topic's configs and counts to those who may
+    DESCRIBE_CONFIGS it. With validateOnly everything is checked and answered, and nothing written.
     """
+    may_create_all = authorize(AclOperation.CREATE, AclResourceType.CLUSTER, CLUSTER_NAME)
     names = _TopicNames(ctx.image)
     new_partitions = NewPartitions(ctx)
     records: list[ApiMessageAndVersion] = []
@@ -86,6 +89,9 @@ def create_topics(
             message = f"{topic.name} is the controllers' own topic and cannot be created"
             refused.append(_refused(topic.name, ErrorCode.INVALID_REQUEST, message))
             continue
+        if not may_create_all and not authorize(AclOperation.CREATE, AclResourceType.TOPIC, topic.name):
+            refused.append(_refused(topic.name, ErrorCode.TOPIC_AUTHORIZATION_FAILED, "Authorization failed."))
+            continue
         try:
             names.check(topic.name)
             created, result = _create_topic(ctx, topic, new_partitions, len(records))
@@ -94,7 +100,10 @@ def create_topics(
         except ApiError as error:
             results.append(_refused(topic.name, error.code, error.message))
             continue
-        if api_version >= CONFIGS_SINCE_VERSION:
+        if not authorize(AclOperation.DESCRIBE_CONFIGS, AclResourceType.TOPIC, topic.name):
+            result.topic_config_error_code = ErrorCode.TOPIC_AUTHORIZATION_FAILED
+            result.num_partitions = result.replication_factor = -1
+        elif api_version >= CONFIGS_SINCE_VERSION:
             configs = {config.name: config.value for config in topic.configs if config.value is not None}
             result.configs = describe_topic_configs(ctx.image, ctx.config, configs)
         records += created
@@ -181,12 +190,14 @@ def _manual_placements(ctx: OperationContext, topic: CreatableTopic) -> list[tup
 
 
 def delete_topics(
-    ctx: OperationContext, request: DeleteTopicsRequestData, api_version: int
+    ctx: OperationContext, request: DeleteTopicsRequestData, api_version: int, authorize: Authorize = allow_all
 ) -> ControllerResult[DeleteTopicsResponseData]:
     """Delete topics given by name or, from version 6, by id; their configs go with them at replay.
 
-    The answers come in no particular order, as Kafka's do. Raises ApiError INVALID_REQUEST (before version 3) or
-    TOPIC_DELETION_DISABLED under delete.topic.enable=false; TooManyRecordsError.
+    Needs DELETE on the cluster or the topic. Those who may not even DESCRIBE a topic learn neither whether one of
+    that name exists nor the name that belongs to an id. The answers come in no particular order, as Kafka's do.
+    Raises ApiError INVALID_REQUEST (before version 3) or TOPIC_DELETION_DISABLED under delete.topic.enable=false;
+    TooManyRecordsError.
     """
     if not ctx.config.delete_topic_enable:
         code = ErrorCode.INVALID_REQUEST if api_version < 3 else ErrorCode.TOPIC_DELETION_DISABLED
@@ -207,7 +218,7 @@ def delete_topics(
     responses += [_not_deleted(name, ZERO_UUID, "The name is given twice") for name, n in names.items() if n > 1]
     responses += [_not_deleted(None, topic_id, "The id is given twice") for topic_id, n in ids.items() if n > 1]
 
-    found, missing = _topics_to_delete(ctx.image, names, ids)
+    found, missing = _topics_to_delete(ctx.image, names, ids, authorize)
     responses += missing
     check_record_limit(found)
     records: list[ApiMessageAndVersion] = []
@@ -224,25 +235,43 @@ def _not_deleted(
     return DeletableTopicResult(name=name, topic_id=topic_id, error_code=code.value, error_message=message)
 
 
+def _not_allowed(name: str | None, topic_id: Uuid) -> DeletableTopicResult:
+    return _not_deleted(name, topic_id, "Authorization failed.", ErrorCode.TOPIC_AUTHORIZATION_FAILED)
+
+
 def _topics_to_delete(
-    image: MetadataImage, names: Counter[str], ids: Counter[Uuid]
+    image: MetadataImage, names: Counter[str], ids: Counter[Uuid], authorize: Authorize
 ) -> tuple[list[TopicImage], list[DeletableTopicResult]]:
-    """The topics that were given once, and the answers for those that do not exist or were given in both ways."""
+    """The topics that were given once, and the answers for those that do not exist, may not be deleted by the
+    requester, or were given in both ways."""
+    may_delete_all = authorize(AclOperation.DELETE, AclResourceType.CLUSTER, CLUSTER_NAME)
+
+    def may(operation: AclOperation, name: str) -> bool:
+        return may_delete_all or authorize(operation, AclResourceType.TOPIC, name)
+
     found: dict[Uuid, TopicImage] = {}
     refused: list[DeletableTopicResult] = []
     for topic_id, count in ids.items():
         topic = image.topics_by_id.get(topic_id)
-        if count == 1 and topic is None:
+        if count > 1:
+            continue
+        if topic is None:
             refused.append(_not_deleted(None, topic_id, "No topic has this id", ErrorCode.UNKNOWN_TOPIC_ID))
-        elif count == 1 and topic is not None:
+        elif may(AclOperation.DELETE, topic.name):
             found[topic_id] = topic
+        else:
+            refused.append(_not_allowed(topic.name if may(AclOperation.DESCRIBE, topic.name) else None, topic_id))
     for name, count in names.items():
         topic = image.topics_by_name.get(name)
         if count > 1:
             continue
-        if topic is None:
+        if not may(AclOperation.DESCRIBE, name):
+            refused.append(_not_allowed(name, ZERO_UUID))
+        elif topic is None:
             message = f"No topic is named {name}"
             refused.append(_not_deleted(name, ZERO_UUID, message, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION))
+        elif not may(AclOperation.DELETE, name):
+            refused.append(_not_allowed(name, ZERO_UUID))
         elif topic.id in ids:
             found.pop(topic.id, None)
             refused.append(_not_deleted(name, topic.id, "The topic is given by name and by id"))

@@ -91,6 +91,7 @@ async def answer_decoded(context: RequestContext, correlation_id: int, body: Any
     handle, place_error, _ = handler(context.api_key)
     code = ErrorCode.NONE
     try:
+        context.check_cluster_operation()
         response = await handle(context, body)
     except ApiError as error:
         code = error.code

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import trio
 
 from pykraft.controller.activation import ActivationError
+from pykraft.controller.authorizer import Authorizer
 from pykraft.controller.config import ControllerConfig
 from pykraft.controller.controller_registration import own_registration
 from pykraft.controller.errors import ApiError
@@ -92,12 +93,14 @@ class Node:
     quorum: QuorumDriver = field(init=False)
     snapshots: Snapshots = field(init=False)
     endpoint: Endpoint = field(init=False)
+    authorizer: Authorizer = field(init=False)
     finalized_features: FinalizedFeatures = NO_FEATURES
     leader_id: int = -1
 
     def __post_init__(self) -> None:
         self.apis = {key: self.release.apis[key] for key in sorted(HANDLER_MODULES) if key in self.release.apis}
         self.rng = Random(self.settings.seed)
+        self.authorizer = Authorizer(self.config)
         self._migration: Migration | None = None
         self._leaders_send, self._leaders_receive = trio.open_memory_channel[LeaderChanged](1000)
         self._incarnation_id = random_uuid(self.rng)
@@ -166,6 +169,7 @@ class Node:
             reload=lambda offset: replay(storage.log, offset), now_ms=self.now_ms,
         )
         self.snapshots = Snapshots(self.writer, storage.log, self.config, self.now_ms)
+        self.writer.subscribe(self.authorizer.update)
         self.writer.subscribe(self._remember_features)
         self.writer.subscribe(Announcer(self.emit))
         if self._migration is not None:
@@ -229,6 +233,7 @@ class Node:
             log.info("The migration state in the log is %s.", image.zk_migration_state.name)
         if image.features:
             self.finalized_features = FinalizedFeatures(dict(image.features), image.offset)
+        self.authorizer.load(image)
         await self.writer.lead(image, epoch, end_offset)
         await self.writer.write(
             lambda ctx: activate(ctx, self.settings.data_directory), name="completeActivation",

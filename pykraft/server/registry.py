@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, TypeVar, cast
 
+from pykraft.controller.authorizer import CLUSTER_NAME, AclOperation, AclResourceType
+from pykraft.controller.errors import ApiError
 from pykraft.controller.result import Requester
 from pykraft.protocol.api import ApiKey, response_class
 from pykraft.protocol.errors import ErrorCode
@@ -26,6 +28,23 @@ class RequestContext:
     api_key: ApiKey
     api_version: int
     requester: Requester
+
+    def authorize(self, operation: AclOperation, resource_type: AclResourceType, name: str) -> bool:
+        """Whether the requester may do the operation on a resource."""
+        requester = self.requester
+        return self.node.authorizer.authorize(
+            requester.principal, requester.client_host, operation, resource_type, name
+        )
+
+    def check_cluster_operation(self) -> None:
+        """Raises ApiError CLUSTER_AUTHORIZATION_FAILED when the API needs an operation the requester may not do."""
+        needed = CLUSTER_OPERATIONS.get(self.api_key)
+        if needed is not None and not self.authorize(needed, AclResourceType.CLUSTER, CLUSTER_NAME):
+            raise ApiError(
+                ErrorCode.CLUSTER_AUTHORIZATION_FAILED,
+                f"{self.api_key.name} needs {needed.name} on the cluster, which {self.requester.principal} at"
+                f" {self.requester.client_host} is not allowed",
+            )
 
 
 class RequestError(NamedTuple):
@@ -85,6 +104,37 @@ def handler(key: ApiKey) -> Handler:
         found = HANDLERS[key]
     return found
 
+
+CLUSTER_OPERATIONS: Final[dict[ApiKey, AclOperation]] = {
+    ApiKey.FETCH: AclOperation.CLUSTER_ACTION,
+    ApiKey.DESCRIBE_ACLS: AclOperation.DESCRIBE,
+    ApiKey.CREATE_ACLS: AclOperation.ALTER,
+    ApiKey.DELETE_ACLS: AclOperation.ALTER,
+    ApiKey.ELECT_LEADERS: AclOperation.ALTER,
+    ApiKey.ALTER_PARTITION_REASSIGNMENTS: AclOperation.ALTER,
+    ApiKey.LIST_PARTITION_REASSIGNMENTS: AclOperation.DESCRIBE,
+    ApiKey.ALTER_CLIENT_QUOTAS: AclOperation.ALTER_CONFIGS,
+    ApiKey.ALTER_USER_SCRAM_CREDENTIALS: AclOperation.ALTER,
+    ApiKey.VOTE: AclOperation.CLUSTER_ACTION,
+    ApiKey.BEGIN_QUORUM_EPOCH: AclOperation.CLUSTER_ACTION,
+    ApiKey.END_QUORUM_EPOCH: AclOperation.CLUSTER_ACTION,
+    ApiKey.DESCRIBE_QUORUM: AclOperation.DESCRIBE,
+    ApiKey.ALTER_PARTITION: AclOperation.CLUSTER_ACTION,
+    ApiKey.UPDATE_FEATURES: AclOperation.ALTER,
+    ApiKey.ENVELOPE: AclOperation.CLUSTER_ACTION,
+    ApiKey.FETCH_SNAPSHOT: AclOperation.CLUSTER_ACTION,
+    ApiKey.BROKER_REGISTRATION: AclOperation.CLUSTER_ACTION,
+    ApiKey.BROKER_HEARTBEAT: AclOperation.CLUSTER_ACTION,
+    ApiKey.UNREGISTER_BROKER: AclOperation.ALTER,
+    ApiKey.ALLOCATE_PRODUCER_IDS: AclOperation.CLUSTER_ACTION,
+    ApiKey.CONTROLLER_REGISTRATION: AclOperation.CLUSTER_ACTION,
+    ApiKey.ASSIGN_REPLICAS_TO_DIRS: AclOperation.CLUSTER_ACTION,
+    ApiKey.ADD_RAFT_VOTER: AclOperation.ALTER,
+    ApiKey.REMOVE_RAFT_VOTER: AclOperation.ALTER,
+    ApiKey.UPDATE_RAFT_VOTER: AclOperation.CLUSTER_ACTION,
+}
+"""What a request needs on the cluster before its handler sees it (ControllerApis.scala, AclApis.scala). Handlers of the
+other APIs pass `RequestContext.authorize` on, or serve everyone."""
 
 HANDLERS: Final[dict[ApiKey, Handler]] = {}
 """The handlers of the modules imported so far."""

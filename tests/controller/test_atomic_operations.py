@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from pykraft.controller import acls, configs, features, producer_ids, quotas, scram, tokens
+from pykraft.controller.config import STANDARD_AUTHORIZER
 from pykraft.controller.result import ControllerResult, OperationContext, Requester
 from pykraft.protocol.messages.allocate_producer_ids_request import AllocateProducerIdsRequestData
 from pykraft.protocol.messages.alter_client_quotas_request import AlterClientQuotasRequestData
@@ -57,7 +58,7 @@ ATOMIC: dict[str, Callable[[OperationContext], ControllerResult[Any]]] = {
 
 @pytest.fixture
 def cluster() -> Cluster:
-    cluster = Cluster(authorizer_class_name="any", delegation_token_secret_key="secret")
+    cluster = Cluster(authorizer_class_name=STANDARD_AUTHORIZER, delegation_token_secret_key="secret")
     cluster.start(1)
     cluster.run(ATOMIC["create token"])
     return cluster

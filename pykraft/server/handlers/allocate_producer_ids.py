@@ -1,5 +1,6 @@
 """AllocateProducerIds (67): v0. A block of 1000 producer ids for a broker.
 
+- Needs CLUSTER_ACTION on the cluster.
 - Errors: the code at the top.
 """
 

@@ -2,7 +2,7 @@
 
 - An ip entity that is a host name has to resolve, within RESOLVE_MS_MAX; otherwise that entry is refused.
 - Errors of the whole request: at every entry.
-Left out: authorization.
+- Needs ALTER_CONFIGS on the cluster.
 """
 
 from __future__ import annotations

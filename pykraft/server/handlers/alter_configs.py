@@ -1,7 +1,7 @@
 """AlterConfigs (33): v0–2. The legacy way: the configs given replace all that a resource has.
 
 - Errors of the whole request: at every resource.
-Left out: authorization.
+- Needs ALTER_CONFIGS on the topic or, for other resources, on the cluster.
 """
 
 from __future__ import annotations
@@ -30,4 +30,6 @@ def _place_error(
 
 @handles(ApiKey.ALTER_CONFIGS, place_error=_place_error)
 async def handle(context: RequestContext, request: AlterConfigsRequestData) -> AlterConfigsResponseData:
-    return await context.node.writer.write(lambda ctx: alter_configs(ctx, request), name="legacyAlterConfigs")
+    return await context.node.writer.write(
+        lambda ctx: alter_configs(ctx, request, context.authorize), name="legacyAlterConfigs"
+    )

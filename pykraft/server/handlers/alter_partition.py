@@ -1,6 +1,7 @@
 """AlterPartition (56): v0–3. A leader reports the ISR it sees.
 
 - Checks and errors per partition: pykraft.controller.alter_partition. No time-out.
+- Needs CLUSTER_ACTION on the cluster.
 - Errors of the whole request: the code at the top.
 """
 

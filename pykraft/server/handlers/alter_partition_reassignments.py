@@ -2,7 +2,7 @@
 
 - Waits at most the request's timeoutMs for its turn.
 - Errors of the whole request: code and message at the top and at every partition.
-Left out: authorization.
+- Needs ALTER on the cluster.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """AlterUserScramCredentials (51): v0. Sets and deletes SCRAM credentials, one result per user.
 
 - Errors of the whole request: at every user, by name.
-Left out: authorization.
+- Needs ALTER on the cluster.
 """
 
 from __future__ import annotations

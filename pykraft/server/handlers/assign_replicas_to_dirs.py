@@ -1,5 +1,6 @@
 """AssignReplicasToDirs (73): v0. A broker says which of its directories hold which replicas.
 
+- Needs CLUSTER_ACTION on the cluster.
 - Errors of the whole request: the code at the top.
 """
 

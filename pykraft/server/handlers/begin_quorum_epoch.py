@@ -1,7 +1,7 @@
 """BeginQuorumEpoch (53): v0–1. A new leader announces itself.
 
 - Answered by the quorum node, see pykraft.raft.quorum; errors of the partition name the leader and its epoch.
-Left out: the CLUSTER_ACTION check (no authorizer).
+- Needs CLUSTER_ACTION on the cluster.
 """
 
 from __future__ import annotations

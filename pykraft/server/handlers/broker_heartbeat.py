@@ -3,6 +3,7 @@
 - Waits at most broker.heartbeat.interval.ms / 2 for its turn; then REQUEST_TIMED_OUT (7), yet the session is
   refreshed: a slow controller must not fence brokers that live.
 - Also served before the migration.
+- Needs CLUSTER_ACTION on the cluster.
 - Errors: the code at the top.
 """
 

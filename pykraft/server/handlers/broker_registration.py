@@ -2,6 +2,7 @@
 
 - Every check in Kafka's order, see pykraft.controller.registration; the epoch is the offset of the record.
 - Also served before the migration.
+- Needs CLUSTER_ACTION on the cluster.
 - Errors: the code at the top.
 """
 

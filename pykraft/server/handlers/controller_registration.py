@@ -1,6 +1,7 @@
 """ControllerRegistration (70): v0. Another controller of the quorum presents itself.
 
 - UNSUPPORTED_VERSION (35) below metadata.version 3.7-IV0. Also served before the migration.
+- Needs CLUSTER_ACTION on the cluster.
 - Errors: code and message at the top.
 """
 

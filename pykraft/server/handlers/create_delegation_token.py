@@ -2,7 +2,7 @@
 
 - Not allowed over a token-authenticated or a direct PLAINTEXT connection; brokers forward it in an Envelope.
 - Errors of the whole request: the code at the top, owner and requester ANONYMOUS, times −1.
-Left out: authorization.
+- Needs CREATE_TOKENS on the owner when that is another user.
 """
 
 from __future__ import annotations
@@ -32,6 +32,6 @@ async def handle(
     context: RequestContext, request: CreateDelegationTokenRequestData
 ) -> CreateDelegationTokenResponseData:
     return await context.node.writer.write(
-        lambda ctx: create_delegation_token(ctx, request, context.requester, context.api_version),
+        lambda ctx: create_delegation_token(ctx, request, context.requester, context.api_version, context.authorize),
         name="createDelegationToken",
     )

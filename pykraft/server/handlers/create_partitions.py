@@ -2,7 +2,8 @@
 
 - Waits at most the request's timeoutMs for its turn.
 - Errors of the whole request: at every topic.
-Left out: the controller mutation quota (THROTTLING_QUOTA_EXCEEDED) and authorization.
+- Needs ALTER on the topic.
+Left out: the controller mutation quota (THROTTLING_QUOTA_EXCEEDED).
 """
 
 from __future__ import annotations
@@ -29,5 +30,7 @@ def _place_error(
 @handles(ApiKey.CREATE_PARTITIONS, place_error=_place_error)
 async def handle(context: RequestContext, request: CreatePartitionsRequestData) -> CreatePartitionsResponseData:
     return await context.node.writer.write(
-        lambda ctx: create_partitions(ctx, request), name="createPartitions", timeout_ms=request.timeout_ms
+        lambda ctx: create_partitions(ctx, request, context.authorize),
+        name="createPartitions",
+        timeout_ms=request.timeout_ms,
     )

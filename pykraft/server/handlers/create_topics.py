@@ -2,7 +2,8 @@
 
 - Waits at most the request's timeoutMs for its turn.
 - Errors of the whole request: at every topic.
-Left out: the controller mutation quota (THROTTLING_QUOTA_EXCEEDED) and authorization.
+- Needs CREATE on the cluster or the topic; DESCRIBE_CONFIGS to see what the topic got.
+Left out: the controller mutation quota (THROTTLING_QUOTA_EXCEEDED).
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ def _place_error(
 @handles(ApiKey.CREATE_TOPICS, place_error=_place_error)
 async def handle(context: RequestContext, request: CreateTopicsRequestData) -> CreateTopicsResponseData:
     return await context.node.writer.write(
-        lambda ctx: create_topics(ctx, request, context.api_version),
+        lambda ctx: create_topics(ctx, request, context.api_version, context.authorize),
         name="createTopics",
         timeout_ms=request.timeout_ms,
     )

@@ -2,7 +2,7 @@
 
 - A body with codes that Kafka does not know closes the connection, as with Kafka.
 - Errors of the whole request: at every filter.
-Left out: authorization.
+- Needs ALTER on the cluster.
 """
 
 from __future__ import annotations

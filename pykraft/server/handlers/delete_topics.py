@@ -2,7 +2,8 @@
 
 - Waits at most the request's timeoutMs for its turn.
 - Errors of the whole request: at every topic, without a message.
-Left out: the controller mutation quota (THROTTLING_QUOTA_EXCEEDED) and authorization.
+- Needs DELETE on the cluster or the topic; without DESCRIBE a topic looks the same whether it exists or not.
+Left out: the controller mutation quota (THROTTLING_QUOTA_EXCEEDED).
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ def _place_error(
 @handles(ApiKey.DELETE_TOPICS, place_error=_place_error)
 async def handle(context: RequestContext, request: DeleteTopicsRequestData) -> DeleteTopicsResponseData:
     return await context.node.writer.write(
-        lambda ctx: delete_topics(ctx, request, context.api_version),
+        lambda ctx: delete_topics(ctx, request, context.api_version, context.authorize),
         name="deleteTopics",
         timeout_ms=request.timeout_ms,
     )

@@ -2,7 +2,7 @@
 
 - A body with codes that Kafka does not know closes the connection, as with Kafka.
 - Errors: code and message at the top.
-Left out: authorization.
+- Needs DESCRIBE on the cluster.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 - Below metadata.version 3.7-IV0: UNSUPPORTED_VERSION (35), as controllers do not register there.
 - v0 and an endpoint type other than CONTROLLER are refused as Kafka does.
 - Errors: code and message at the top.
-Left out: authorization; authorized operations are those of an open cluster.
+- Needs ALTER on the cluster.
 """
 
 from __future__ import annotations
@@ -19,5 +19,7 @@ from pykraft.server.registry import RequestContext, handles, top_level_error
 async def handle(context: RequestContext, request: DescribeClusterRequestData) -> DescribeClusterResponseData:
     node, listener, version = context.node, context.requester.listener, context.api_version
     return await node.writer.read(
-        lambda image: describe_cluster(image, node.cluster_id, node.leader_id, listener, request, version)
+        lambda image: describe_cluster(
+            image, node.cluster_id, node.leader_id, listener, request, version, context.authorize
+        )
     )

@@ -2,7 +2,7 @@
 
 - Read from the committed image.
 - Errors of the whole request: at every resource.
-Left out: authorization.
+- Needs DESCRIBE_CONFIGS on the topic or, for other resources, on the cluster.
 """
 
 from __future__ import annotations
@@ -29,4 +29,4 @@ def _place_error(
 @handles(ApiKey.DESCRIBE_CONFIGS, place_error=_place_error)
 async def handle(context: RequestContext, request: DescribeConfigsRequestData) -> DescribeConfigsResponseData:
     config = context.node.config
-    return await context.node.writer.read(lambda image: describe_configs(image, config, request))
+    return await context.node.writer.read(lambda image: describe_configs(image, config, request, context.authorize))

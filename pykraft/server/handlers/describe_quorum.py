@@ -1,7 +1,7 @@
 """DescribeQuorum (55): v0–2. Leader, epoch, high watermark, and how far voters and observers are.
 
 - Answered by the quorum node, see pykraft.raft.quorum. v1 adds the replicas' times, v2 directory ids and endpoints.
-Left out: the DESCRIBE check (no authorizer).
+- Needs DESCRIBE on the cluster.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """ElectLeaders (43): v0–2. Preferred and unclean elections of named or of all partitions.
 
 - Waits at most the request's timeoutMs for its turn.
+- Needs ALTER on the cluster.
 - Errors of the whole request: the code at the top (v1+) and at every named partition.
 """
 

@@ -1,7 +1,7 @@
 """EndQuorumEpoch (54): v0–1. A leader resigns and names who should follow.
 
 - Answered by the quorum node, see pykraft.raft.quorum; errors of the partition name the leader and its epoch.
-Left out: the CLUSTER_ACTION check (no authorizer).
+- Needs CLUSTER_ACTION on the cluster.
 """
 
 from __future__ import annotations

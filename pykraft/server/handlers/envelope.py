@@ -4,7 +4,7 @@
   forwarded (42), inner body (35). These errors are the Envelope's own; response data is null then.
 - Errors of the inner request are inside the response data, under an Envelope without error; only NOT_CONTROLLER
   (and NOT_LEADER_OR_FOLLOWER of DescribeQuorum) makes the Envelope answer 41, so that the broker asks again.
-Left out: the CLUSTER_ACTION check (no authorizer).
+- Needs CLUSTER_ACTION on the cluster.
 Source: EnvelopeUtils.scala, RequestChannel.scala (shouldReturnNotController).
 """
 

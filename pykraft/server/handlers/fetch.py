@@ -4,7 +4,8 @@
 - Which records, a divergence or a snapshot: pykraft.raft.divergence. Waits up to MaxWaitMs for the log or the high
   watermark to move; the leader is named in every answer.
 - Errors of the whole request: the code at the top, below v13 also at every partition.
-Left out: sessions (the id is not looked at), the CLUSTER_ACTION check (no authorizer).
+- Needs CLUSTER_ACTION on the cluster.
+Left out: sessions (the id is not looked at).
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
   outside the file, 3 for any other partition; 74, 75 and 6 as a Fetch. The leader is named in every answer.
 - A piece has at most the request's MaxBytes and FETCH_BYTES_MAX.
 - Errors of the whole request: the code at the top.
-Left out: the CLUSTER_ACTION check (no authorizer).
+- Needs CLUSTER_ACTION on the cluster.
 Source: KafkaRaftClient.java (handleFetchSnapshotRequest).
 """
 

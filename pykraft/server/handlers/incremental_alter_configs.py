@@ -1,7 +1,7 @@
 """IncrementalAlterConfigs (44): v0–1. Set, delete, append to and subtract from configs.
 
 - Errors of the whole request: at every resource.
-Left out: authorization.
+- Needs ALTER_CONFIGS on the topic or, for other resources, on the cluster.
 """
 
 from __future__ import annotations
@@ -33,5 +33,5 @@ async def handle(
     context: RequestContext, request: IncrementalAlterConfigsRequestData
 ) -> IncrementalAlterConfigsResponseData:
     return await context.node.writer.write(
-        lambda ctx: incremental_alter_configs(ctx, request), name="incrementalAlterConfigs"
+        lambda ctx: incremental_alter_configs(ctx, request, context.authorize), name="incrementalAlterConfigs"
     )

@@ -1,7 +1,7 @@
 """ListPartitionReassignments (46): v0. What is being reassigned, from the committed image.
 
 - Errors of the whole request: code and message at the top, the partitions asked for without replicas.
-Left out: authorization.
+- Needs DESCRIBE on the cluster.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 - The voter set is the configured one (kraft.version 0), so all three are refused: 104 for another cluster id, then,
   UpdateRaftVoter only, 74 or 75 for another epoch, then UNSUPPORTED_VERSION (35), as Kafka does at kraft.version 0.
+- Adding and removing need ALTER on the cluster, updating CLUSTER_ACTION.
 - Errors: code and message at the top; UpdateRaftVoter the code and the leader.
 Left out: kraft.version 1; the checks of the voter's id and endpoints, which would come before the refusal.
 Source: raft/internals/{AddVoter,RemoveVoter,UpdateVoter}Handler.java.
@@ -24,6 +25,8 @@ from pykraft.server.registry import RequestContext, RequestError, handles, top_l
 def _place_update_error(
     context: RequestContext, request: UpdateRaftVoterRequestData, error: RequestError
 ) -> UpdateRaftVoterResponseData:
+    if error.code is ErrorCode.CLUSTER_AUTHORIZATION_FAILED:
+        return UpdateRaftVoterResponseData(error_code=error.code)
     node = context.node
     leader = CurrentLeader(
         leader_id=node.config.node_id, leader_epoch=node.quorum.quorum.epoch, host=node.endpoint.host,

@@ -2,7 +2,6 @@
 
 - Not allowed over a token-authenticated or a direct PLAINTEXT connection; brokers forward it in an Envelope.
 - Errors of the whole request: the code at the top.
-Left out: authorization.
 """
 
 from __future__ import annotations

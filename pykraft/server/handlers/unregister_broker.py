@@ -1,6 +1,7 @@
 """UnregisterBroker (64): v0. Forget a broker that will not come back.
 
 - BROKER_ID_NOT_REGISTERED (102) for a broker that is not known. Also served before the migration.
+- Needs ALTER on the cluster.
 - Errors: the code at the top, without a message.
 """
 

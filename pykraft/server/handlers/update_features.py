@@ -1,7 +1,7 @@
 """UpdateFeatures (57): v0–1. Raises or lowers metadata.version and other features.
 
 - Errors of the whole request: code and message at the top.
-Left out: authorization.
+- Needs ALTER on the cluster.
 """
 
 from __future__ import annotations

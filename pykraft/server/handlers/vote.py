@@ -1,7 +1,7 @@
 """Vote (52): v0–1. A candidate asks for our vote.
 
 - Answered by the quorum node, see pykraft.raft.quorum; errors of the partition name the leader and its epoch.
-Left out: the CLUSTER_ACTION check (no authorizer).
+- Needs CLUSTER_ACTION on the cluster.
 """
 
 from __future__ import annotations
