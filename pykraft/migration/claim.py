@@ -1,8 +1,13 @@
 """Becoming ZooKeeper's controller: the transaction, and what its results mean. Pure.
 
-Source: core kafka.zk.KafkaZkClient.tryRegisterKRaftControllerAsActiveController (Kafka 3.9). Different from there: a
-claim that this controller made already, in the same epoch of its leadership, is recognised; so a claim whose answer
-was lost is found out about by reading.
+Source: core kafka.zk.KafkaZkClient.tryRegisterKRaftControllerAsActiveController (Kafka 3.9). Different from there:
+
+* A claim that this controller made already, in the same epoch of its leadership, is recognised; so a claim whose answer
+  was lost is found out about by reading.
+* The ZooKeeper epoch that a claim starts is above the KRaft epoch too. Partition states in ZooKeeper carry the KRaft
+  epoch, and a ZooKeeper controller elected after a roll-back refuses to elect leaders of partitions whose state has a
+  higher epoch than its own.
+* No claim goes on from a log that ZooKeeper has left behind: see `refuse_if_rolled_back`.
 """
 
 from __future__ import annotations
@@ -69,15 +74,43 @@ def plan_claim(
                 " quorums claim one ZooKeeper, stop the one that is not to migrate it; after a roll-back delete"
                 " /controller and /migration"
             )
-    new_epoch = znodes.encode_controller_epoch(epoch + 1)
-    ops: list[Op] = [SetData(paths.CONTROLLER_EPOCH, new_epoch, version)]
+    new_epoch = max(epoch, state.kraft_controller_epoch) + 1
+    ops: list[Op] = [SetData(paths.CONTROLLER_EPOCH, znodes.encode_controller_epoch(new_epoch), version)]
     if controller is not None:
         ops.append(Delete(paths.CONTROLLER, controller.stat.version))
     ops.append(Create(paths.CONTROLLER, znodes.encode_controller(znodes.Controller(
         broker_id=state.kraft_controller_id, timestamp_ms=now_ms,
         kraft_controller_epoch=state.kraft_controller_epoch,
     ))))
-    return ClaimAttempt(ops, epoch + 1)
+    return ClaimAttempt(ops, new_epoch)
+
+
+def refuse_if_rolled_back(
+    epoch: DataResult | None,
+    controller: DataResult | None,
+    migration: DataResult | None,
+    state: ZkMigrationLeadershipState,
+) -> ClaimRefusal | None:
+    """Why a migration whose copy was made long ago must not be taken up again, given the present znodes.
+
+    A ZooKeeper controller that was elected after the last write of a KRaft controller has changed `/controller_epoch`
+    later than that one changed `/migration`. What ZooKeeper's brokers were told since is not in the log: reconciling
+    would delete it. Raises ZnodeError.
+    """
+    if not state.initial_migration_complete or epoch is None or migration is None:
+        return None
+    holder = None if controller is None else znodes.decode_controller(controller.data)
+    if holder is not None and (holder.kraft_controller_epoch or -1) >= 0:
+        return None
+    if epoch.stat.mzxid < migration.stat.mzxid:
+        return None
+    who = "a ZooKeeper controller" if holder is None else f"broker {holder.broker_id} as the ZooKeeper controller"
+    return ClaimRefusal(
+        f"the migration was rolled back: {who} has ruled since /migration was last written, and going on from this"
+        " metadata log would undo what was changed there, topics created since included. To migrate anew, stop this"
+        " controller, delete /migration and start with an empty data directory. To go on all the same, set /migration"
+        " to the content that it has"
+    )
 
 
 _RACES = {

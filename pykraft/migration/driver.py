@@ -78,6 +78,7 @@ class MigrationDriver:
     ) -> None:
         self.state = S.UNINITIALIZED
         self.leadership = EMPTY
+        self._stored = EMPTY
         self._node_id = node_id
         self._voter_ids = frozenset(voter_ids)
         self._rng = rng
@@ -158,8 +159,8 @@ class MigrationDriver:
             self._remember(delta)
 
     def _on_state_read(self, event: MigrationStateRead, image: MetadataImage) -> None:
-        read = event.state
-        self.leadership = read.with_leader(
+        self._stored = event.state
+        self.leadership = event.state.with_leader(
             -1 if self._leader_id is None else self._leader_id, self._leader_epoch
         )
         if self.state is S.UNINITIALIZED:
@@ -242,7 +243,7 @@ class MigrationDriver:
             self._wait(reason)
             return
         reason = preconditions.left_from_another_attempt(
-            image, self.leadership
+            image, self._stored
         ) or preconditions.log_behind_zookeeper(image, self.leadership)
         if reason is not None:
             self._wait_for_another_migration_znode(reason)

@@ -41,15 +41,25 @@ def no_migration_possible(image: MetadataImage) -> str | None:
     return None
 
 
-def left_from_another_attempt(image: MetadataImage, state: ZkMigrationLeadershipState) -> str | None:
-    """A log before its copy beside a `/migration` after one: going on would empty ZooKeeper to match the log."""
-    if image.zk_migration_state is not ZkMigrationState.PRE_MIGRATION or not state.initial_migration_complete:
-        return None
-    return (
-        f"znode /migration says that controller {state.kraft_controller_id} has migrated this ZooKeeper already (up"
-        f" to offset {state.kraft_metadata_offset}), but the metadata log here was never filled: after a roll-back"
-        " delete /migration to migrate anew; otherwise start with the data directory of that migration"
-    )
+def left_from_another_attempt(image: MetadataImage, stored: ZkMigrationLeadershipState) -> str | None:
+    """A log and a `/migration` (as it is `stored`) of which one tells of a copy that the other never saw.
+
+    Going on with a log before its copy would empty ZooKeeper to match it; with one after its copy, beside a
+    `/migration` that was deleted since, it would undo what changed in ZooKeeper after the roll-back. A copy that was
+    committed by a controller that died then has left its claim in `/migration`.
+    """
+    if image.zk_migration_state is ZkMigrationState.PRE_MIGRATION and stored.initial_migration_complete:
+        return (
+            f"znode /migration says that controller {stored.kraft_controller_id} has migrated this ZooKeeper already"
+            f" (up to offset {stored.kraft_metadata_offset}), but the metadata log here was never filled: after a roll-back"
+            " delete /migration to migrate anew; otherwise start with the data directory of that migration"
+        )
+    if image.zk_migration_state is ZkMigrationState.MIGRATION and stored.kraft_controller_epoch < 0:
+        return (
+            "the metadata log here holds the copy of an earlier migration, but znode /migration says that none was ever"
+            " begun: it was deleted for a roll-back; start with an empty data directory, which copies afresh"
+        )
+    return None
 
 
 def quorum_not_ready(image: MetadataImage, voter_ids: Iterable[int]) -> str | None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from typing import Final
 
-from pykraft.migration.claim import AlreadyClaimed, ClaimRefusal, judge_claim, plan_claim
+from pykraft.migration.claim import AlreadyClaimed, ClaimRefusal, judge_claim, plan_claim, refuse_if_rolled_back
 from pykraft.migration.operations import (
     Applied,
     LostClaim,
@@ -70,10 +70,12 @@ class MigrationZooKeeper:
         After a lost connection call it again: a claim that was made is recognised. Raises ZooKeeperError, ZnodeError.
         """
         port = self._port
-        plan = plan_claim(
-            await get_data(port, paths.CONTROLLER_EPOCH), await get_data(port, paths.CONTROLLER),
-            await get_data(port, paths.CONTROLLER_EPOCH), state, self._now_ms(),
-        )
+        epoch_before, controller, epoch_after, migration = [
+            await get_data(port, path)
+            for path in (paths.CONTROLLER_EPOCH, paths.CONTROLLER, paths.CONTROLLER_EPOCH, paths.MIGRATION)
+        ]
+        refusal = refuse_if_rolled_back(epoch_before, controller, migration, state)
+        plan = refusal or plan_claim(epoch_before, controller, epoch_after, state, self._now_ms())
         if isinstance(plan, ClaimRefusal):
             return plan
         if isinstance(plan, AlreadyClaimed):

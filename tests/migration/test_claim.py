@@ -46,7 +46,7 @@ def controller(broker: int, kraft_epoch: int | None = -1) -> str:
 @pytest.fixture
 def server() -> FakeZooKeeper:
     made = FakeZooKeeper(now_ms=lambda: 1)
-    make(made, {paths.CONTROLLER_EPOCH: "1"})
+    make(made, {paths.CONTROLLER_EPOCH: "50"})
     return made
 
 
@@ -101,8 +101,8 @@ async def test_a_broken_migration_znode_is_named(
 
 async def test_without_a_controller(server: FakeZooKeeper, zookeeper: MigrationZooKeeper) -> None:
     state = await claimed(zookeeper)
-    assert (state.zk_controller_epoch, state.controller_epoch_zk_version) == (2, 1)
-    assert text(server, paths.CONTROLLER_EPOCH) == "2"
+    assert (state.zk_controller_epoch, state.controller_epoch_zk_version) == (51, 1)
+    assert text(server, paths.CONTROLLER_EPOCH) == "51"
     assert json.loads(text(server, paths.CONTROLLER)) == {
         "version": 2, "brokerid": KRAFT_ID, "timestamp": "1700000000000", "kraftControllerEpoch": KRAFT_EPOCH,
     }
@@ -114,7 +114,7 @@ async def test_over_another_controller(
     server: FakeZooKeeper, zookeeper: MigrationZooKeeper, kraft_epoch: int | None
 ) -> None:
     make(server, {paths.CONTROLLER: controller(1, kraft_epoch)})
-    assert (await claimed(zookeeper)).zk_controller_epoch == 2
+    assert (await claimed(zookeeper)).zk_controller_epoch == 51
     assert json.loads(text(server, paths.CONTROLLER))["brokerid"] == KRAFT_ID
 
 
@@ -126,7 +126,7 @@ async def test_not_over_a_kraft_controller_that_is_as_new(
     outcome = await zookeeper.claim(LEADER)
     assert isinstance(outcome, ClaimRefusal)
     assert f"held by KRaft controller 3001 of epoch {kraft_epoch}" in outcome.reason
-    assert text(server, paths.CONTROLLER_EPOCH) == "1"
+    assert text(server, paths.CONTROLLER_EPOCH) == "50"
 
 
 async def test_without_a_controller_epoch(zookeeper: MigrationZooKeeper, server: FakeZooKeeper) -> None:
@@ -151,9 +151,9 @@ async def test_a_broken_znode_is_named(
 async def test_a_claim_can_be_made_twice_in_one_epoch(server: FakeZooKeeper, zookeeper: MigrationZooKeeper) -> None:
     first = await claimed(zookeeper)
     again = await claimed(zookeeper)
-    assert (again.zk_controller_epoch, again.controller_epoch_zk_version) == (2, 1)
+    assert (again.zk_controller_epoch, again.controller_epoch_zk_version) == (51, 1)
     assert again.migration_zk_version == first.migration_zk_version + 1
-    assert text(server, paths.CONTROLLER_EPOCH) == "2"
+    assert text(server, paths.CONTROLLER_EPOCH) == "51"
 
 
 async def test_a_claim_whose_answer_was_lost_is_found_out_about(
@@ -162,8 +162,8 @@ async def test_a_claim_whose_answer_was_lost_is_found_out_about(
     server.inject(Fault(FaultKind.LOSE_AFTER_APPLY, On.WRITE, paths.CONTROLLER_EPOCH))
     with pytest.raises(ConnectionLossError):
         await zookeeper.claim(LEADER)
-    assert (await claimed(zookeeper)).zk_controller_epoch == 2
-    assert text(server, paths.CONTROLLER_EPOCH) == "2"
+    assert (await claimed(zookeeper)).zk_controller_epoch == 51
+    assert text(server, paths.CONTROLLER_EPOCH) == "51"
 
 
 def found(data: str, version: int) -> DataResult:
@@ -182,14 +182,66 @@ def test_an_epoch_that_changed_beside_an_own_controller_is_not_trusted() -> None
 
 
 def test_the_transaction_is_in_kafkas_order() -> None:
-    plan = plan_claim(found("4", 9), found(controller(1), 3), found("4", 9), LEADER, 1)
+    plan = plan_claim(found("54", 9), found(controller(1), 3), found("54", 9), LEADER, 1)
     assert isinstance(plan, ClaimAttempt)
     assert [(type(op), op.path) for op in plan.ops] == [
         (SetData, paths.CONTROLLER_EPOCH), (Delete, paths.CONTROLLER), (Create, paths.CONTROLLER),
     ]
     assert isinstance(plan.ops[0], SetData)
     assert isinstance(plan.ops[1], Delete)
-    assert (plan.ops[0].version, plan.ops[0].data, plan.ops[1].version) == (9, b"5", 3)
+    assert (plan.ops[0].version, plan.ops[0].data, plan.ops[1].version) == (9, b"55", 3)
+
+
+def test_the_epoch_in_zookeeper_is_above_every_kraft_epoch_in_partition_states() -> None:
+    """A ZooKeeper controller after a roll-back elects no leader of a partition with a higher epoch than its own."""
+    plan = plan_claim(found("4", 9), None, found("4", 9), LEADER, 1)
+    assert isinstance(plan, ClaimAttempt)
+    assert plan.zk_controller_epoch == KRAFT_EPOCH + 1
+
+
+async def elect_in_zookeeper(server: FakeZooKeeper, broker: int, epoch: str) -> None:
+    """What the brokers do when an operator has deleted /controller."""
+    server.tree.multi([
+        Delete(paths.CONTROLLER, ANY_VERSION), SetData(paths.CONTROLLER_EPOCH, epoch.encode(), ANY_VERSION),
+        Create(paths.CONTROLLER, controller(broker).encode()),
+    ], 0, ())  # fmt: skip
+
+
+@pytest.mark.parametrize("still_there", [True, False])
+async def test_no_claim_of_a_migrated_zookeeper_that_was_rolled_back(
+    server: FakeZooKeeper, zookeeper: MigrationZooKeeper, still_there: bool
+) -> None:
+    """C-67, the other way round: the log has the copy, and the ZooKeeper controller went on without it."""
+    await claimed(zookeeper)
+    next_term = LEADER.with_leader(KRAFT_ID, KRAFT_EPOCH + 1)
+    next_term = await claimed(zookeeper, next_term)
+    await elect_in_zookeeper(server, 1, "60")
+    if not still_there:
+        server.tree.multi([Delete(paths.CONTROLLER, ANY_VERSION)], 0, ())
+    outcome = await zookeeper.claim(LEADER.with_leader(KRAFT_ID, KRAFT_EPOCH + 2))
+    assert isinstance(outcome, ClaimRefusal)
+    assert "the migration was rolled back" in outcome.reason
+    assert "delete /migration and start with an empty data directory" in outcome.reason
+    assert text(server, paths.CONTROLLER_EPOCH) == "60"
+    server.tree.multi([SetData(paths.MIGRATION, next_term.encode(), ANY_VERSION)], 0, ())
+    await claimed(zookeeper, LEADER.with_leader(KRAFT_ID, KRAFT_EPOCH + 2))
+
+
+async def test_a_deleted_controller_alone_is_no_roll_back(
+    server: FakeZooKeeper, zookeeper: MigrationZooKeeper
+) -> None:
+    await claimed(zookeeper)
+    server.tree.multi([Delete(paths.CONTROLLER, ANY_VERSION)], 0, ())
+    await claimed(zookeeper, LEADER.with_leader(KRAFT_ID, KRAFT_EPOCH + 1))
+
+
+async def test_a_first_migration_takes_over_from_any_zookeeper_controller(
+    server: FakeZooKeeper, zookeeper: MigrationZooKeeper
+) -> None:
+    await zookeeper.read_migration_state()
+    make(server, {paths.CONTROLLER: controller(0)})
+    await elect_in_zookeeper(server, 1, "60")
+    await claimed(zookeeper, EMPTY.with_leader(KRAFT_ID, KRAFT_EPOCH))
 
 
 @pytest.mark.parametrize(

@@ -335,8 +335,17 @@ def migrated_before(offset: int) -> Bench:
     """A leader that comes to a log in MIGRATION, with /migration at `offset`."""
     bench = Bench()
     bench.apply(ZkMigrationStateRecord(zk_migration_state=ZkMigrationState.MIGRATION))
-    bench.lead(READ.with_offset(offset, EPOCH))
+    bench.lead(READ.with_leader(NODE, EPOCH - 1).with_offset(offset, EPOCH))
     return bench
+
+
+def test_a_copied_log_beside_a_migration_znode_that_was_deleted_is_refused() -> None:
+    """C-67, the other way round: an old data directory after a roll-back would undo what changed since."""
+    bench = Bench()
+    bench.apply(ZkMigrationStateRecord(zk_migration_state=ZkMigrationState.MIGRATION))
+    bench.lead(READ)
+    assert bench.at(S.WAIT_FOR_CONTROLLER_QUORUM)
+    assert "start with an empty data directory" in bench.one(ReportWaiting).reason
 
 
 @pytest.mark.parametrize("offset", [1, -1], ids=["stored", "never stored"])
@@ -356,7 +365,7 @@ def test_a_log_that_is_older_than_zookeeper_does_not_overwrite_it() -> None:
 
 
 def test_a_migration_znode_of_another_attempt_is_refused_until_it_is_deleted() -> None:
-    """Going on would reconcile ZooKeeper to an empty log: every topic would go."""
+    """C-67. Going on would reconcile ZooKeeper to an empty log: every topic would go."""
     bench = Bench()
     bench.lead(READ.with_offset(1, EPOCH))
     assert bench.at(S.WAIT_FOR_CONTROLLER_QUORUM)
