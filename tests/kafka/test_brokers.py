@@ -72,8 +72,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, kafka_class_path: str) -> 
                 f"unfenced broker {broker_id}", DEADLINE_S,
             )
         bootstrap = ",".join(node.address for node in brokers.values())
-        # An admin client that saw only the broker that dies next would ask nobody else.
-        with AdminShell(folder, bootstrap, config={"metadata.max.age.ms": "1000"}) as shell:
+        # Without it an admin client that knew only the broker that dies next would ask nobody else.
+        with AdminShell(folder, bootstrap, config={"metadata.recovery.strategy": "rebootstrap"}) as shell:
             shell.call("create_topics", topics=[
                 {"name": TOPIC, "partitions": PARTITIONS, "replication_factor": 2,
                  "configs": {"min.insync.replicas": "1"}},
@@ -120,6 +120,15 @@ def test_every_kind_of_metadata_goes_through_the_brokers(cluster: Cluster) -> No
     with pytest.raises(AdminError) as refused:
         call("create_topics", topics=[{"name": "a b", "partitions": 1, "replication_factor": 1}])
     assert "INVALID_TOPIC" in refused.value.error
+
+
+def test_kafkas_tools_talk_to_the_controller_itself(cluster: Cluster) -> None:
+    direct = ("--bootstrap-controller", cluster.controller.address)
+    status = cluster.shell.tool(tools.METADATA_QUORUM, *direct, "describe", "--status")
+    assert f"LeaderId:               {CONTROLLER_ID}" in status
+    defaults = ("--entity-type", "brokers", "--entity-default")
+    cluster.shell.tool(tools.CONFIGS, *direct, "--alter", *defaults, "--add-config", "log.retention.ms=1000000")
+    assert "log.retention.ms=1000000" in cluster.shell.tool(tools.CONFIGS, *direct, "--describe", *defaults)
 
 
 def test_controlled_shutdown_hands_leaders_over_and_a_restart_brings_the_isr_back(cluster: Cluster) -> None:
