@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 from random import Random
 from typing import Final
 
 from pykraft.controller.config import ControllerConfig
 from pykraft.image.metadata_image import MetadataImage
+from pykraft.image.replay import apply_values
 from pykraft.log.batch import Batch
 from pykraft.log.checkpoint import checkpoint_name, iter_checkpoint
 from pykraft.log.epochs import OffsetAndEpoch
 from pykraft.log.meta_properties import MetaProperties, read_meta_properties, write_meta_properties
 from pykraft.log.metadata_log import LogConfig, MetadataLog
-from pykraft.protocol.record_frame import decode_record
 from pykraft.protocol.uuids import Uuid, random_uuid, uuid_from_text, uuid_to_text
 
 log = logging.getLogger(__name__)
 
 PROGRESS_AFTER_S: Final = 2.0
+PROGRESS_INTERVAL_S: Final = 0.2
+FROZEN_PARTITIONS_MIN: Final = 10_000
+"""From how many partitions on the collector is kept from looking through the image: a short stop, but at any time."""
 
 
 class StorageError(Exception):
@@ -112,41 +117,50 @@ def _check_cluster_id(text: str) -> None:
             raise StorageError(f"cluster id {text!r}: give the id that the brokers have") from None
 
 
-def replay(opened: MetadataLog, delta_from: int = -1) -> MetadataImage:
-    """The image of the latest snapshot and the log behind it; its delta starts after offset `delta_from`.
+def replay(opened: MetadataLog, delta_from: int | None = None) -> MetadataImage:
+    """The image of the latest snapshot and the log behind it; its delta starts after offset `delta_from`, the last one
+    of a batch, and is empty without it.
 
     Raises CorruptLogError, ProtocolError, ReplayError.
     """
     image = MetadataImage()
-    snapshot = opened.latest_snapshot
-    start_offset = opened.start_offset if snapshot is None else _load_snapshot(image, opened, snapshot)
-    if image.offset <= delta_from:
+    collects = gc.isenabled()
+    # Nothing of what is made here is garbage, and there is much of it to look through.
+    gc.disable()
+    try:
+        snapshot = opened.latest_snapshot
+        start_offset = opened.start_offset if snapshot is None else _load_snapshot(image, opened, snapshot)
         image.take_delta()
-    for batch in opened.iter_batches(start_offset, progress=Progress("Loading the metadata log")):
-        _apply_batch(image, batch, delta_from)
+        for batch in opened.iter_batches(start_offset, progress=Progress("Loading the metadata log")):
+            _apply_batch(image, batch)
+            if delta_from is None or image.offset <= delta_from:
+                image.take_delta()
+        if image.partition_count >= FROZEN_PARTITIONS_MIN:
+            gc.freeze()
+    finally:
+        if collects:
+            gc.enable()
     return image
 
 
 def _load_snapshot(image: MetadataImage, opened: MetadataLog, snapshot: OffsetAndEpoch) -> int:
     """Apply a snapshot; the offset to go on from. All of its records stand at its last offset, as in Kafka."""
+    last_offset = snapshot.offset - 1
     for batch in iter_checkpoint(opened.directory / checkpoint_name(snapshot)):
         if not batch.header.is_control:
-            for value in batch.values:
-                image.apply(decode_record(value).message, snapshot.offset - 1, snapshot.epoch)
-    image.offset, image.epoch = snapshot.offset - 1, snapshot.epoch
+            apply_values(image, batch.values, repeat(last_offset), snapshot.epoch)
+            image.take_delta()
+    image.offset, image.epoch = last_offset, snapshot.epoch
     return snapshot.offset
 
 
-def _apply_batch(image: MetadataImage, batch: Batch, delta_from: int) -> None:
+def _apply_batch(image: MetadataImage, batch: Batch) -> None:
     """Apply one batch of the log; a control record only moves the offset."""
     header = batch.header
-    for offset, value in enumerate(batch.values, header.base_offset):
-        if header.is_control:
-            image.offset, image.epoch = offset, header.leader_epoch
-        else:
-            image.apply(decode_record(value).message, offset, header.leader_epoch)
-        if offset == delta_from:
-            image.take_delta()
+    if header.is_control:
+        image.offset, image.epoch = header.next_offset - 1, header.leader_epoch
+    else:
+        apply_values(image, batch.values, range(header.base_offset, header.next_offset), header.leader_epoch)
 
 
 class Progress:
@@ -157,11 +171,14 @@ class Progress:
         self._clock = clock
         self._next_s = clock() + PROGRESS_AFTER_S
         self._visible = sys.stderr.isatty()
+        self._shown = False
 
     def __call__(self, done: int, total: int) -> None:
-        if not self._visible or self._clock() < self._next_s:
+        ends = done >= total
+        if not self._visible or (self._clock() < self._next_s and not (ends and self._shown)):
             return
-        self._next_s = self._clock() + 0.2
-        end = "\n" if done >= total else ""
+        self._next_s = self._clock() + PROGRESS_INTERVAL_S
+        self._shown = True
+        end = "\n" if ends else ""
         sys.stderr.write(f"\r{self._what}: {100 * done // max(total, 1)} % of {total >> 20} MiB{end}")
         sys.stderr.flush()
