@@ -51,8 +51,8 @@ def left_from_another_attempt(image: MetadataImage, stored: ZkMigrationLeadershi
     if image.zk_migration_state is ZkMigrationState.PRE_MIGRATION and stored.initial_migration_complete:
         return (
             f"znode /migration says that controller {stored.kraft_controller_id} has migrated this ZooKeeper already"
-            f" (up to offset {stored.kraft_metadata_offset}), but the metadata log here was never filled: after a roll-back"
-            " delete /migration to migrate anew; otherwise start with the data directory of that migration"
+            f" (up to offset {stored.kraft_metadata_offset}), but the metadata log here was never filled: after a"
+            " roll-back delete /migration to migrate anew; otherwise start with the data directory of that migration"
         )
     if image.zk_migration_state is ZkMigrationState.MIGRATION and stored.kraft_controller_epoch < 0:
         return (
