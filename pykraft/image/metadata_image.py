@@ -259,7 +259,7 @@ class MetadataImage:
                 f"offset {offset}: partition {record.partition_id} of topic {topic.name} has {len(record.replicas)}"
                 f" replicas and {len(record.directories)} directories"
             )
-        self._set_partition(topic, record.partition_id, PartitionRegistration(
+        self.set_partition(topic, record.partition_id, PartitionRegistration(
             tuple(record.replicas), tuple(record.isr), record.leader, record.leader_epoch, record.partition_epoch,
             record.leader_recovery_state, tuple(record.removing_replicas), tuple(record.adding_replicas),
             tuple(record.directories),
@@ -276,7 +276,7 @@ class MetadataImage:
                 f"offset {offset}: a change of partition {record.partition_id} of topic {topic.name} leaves"
                 f" {len(replicas)} replicas and {len(record.directories or ())} directories"
             )
-        self._set_partition(topic, record.partition_id, merge_partition(before, record))
+        self.set_partition(topic, record.partition_id, merge_partition(before, record))
 
     def _known_topic(self, topic_id: Uuid, offset: int) -> TopicImage:
         topic = self.topics_by_id.get(topic_id)
@@ -284,7 +284,8 @@ class MetadataImage:
             raise ReplayError(f"offset {offset}: no topic has the id {uuid_to_text(topic_id)}")
         return topic
 
-    def _set_partition(self, topic: TopicImage, number: int, state: PartitionRegistration) -> None:
+    def set_partition(self, topic: TopicImage, number: int, state: PartitionRegistration) -> None:
+        """Replay a PartitionRecord that was read already, as `pykraft.image.replay` reads most of them."""
         before = topic.partitions.get(number)
         change = self._delta.topics.get(topic.id)
         if change is None:
@@ -297,6 +298,16 @@ class MetadataImage:
         self, topic_id: Uuid, number: int, before: PartitionRegistration | None, after: PartitionRegistration | None
     ) -> None:
         """Keep the counts and the small sets that operations ask for in step with one partition's change."""
+        if (
+            before is None and after is not None and after.leader == after.replicas[0]
+            and not after.removing_replicas and not after.adding_replicas
+        ):
+            # Nearly every partition of a log that is loaded: it is in none of the sets.
+            self.partition_count += 1
+            self.leader_counts[after.leader] = self.leader_counts.get(after.leader, 0) + 1
+            for replica in after.isr:
+                self.isr_counts[replica] = self.isr_counts.get(replica, 0) + 1
+            return
         key = TopicPartition(topic_id, number)
         if before is not None:
             self.partition_count -= 1

@@ -1,0 +1,225 @@
+"""A controller's directory goes from pykraft to Apache Kafka's own controller and back, with the brokers running.
+
+Each release runs with its own brokers; where it can migrate, one of them is in ZooKeeper mode, under dual writes.
+A producer and a consumer run all the while and account for every message.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pykraft.lab import jars, tools
+from pykraft.lab.admin import AdminError, AdminShell
+from pykraft.lab.clients import Workload, require_whole
+from pykraft.lab.cluster import HOST, Lab, Node, PykraftNode, free_port
+from pykraft.lab.facts import LogImage, differences, facts_of_tree, read_tree
+
+DEADLINE_S = 90.0
+POLL_S = 0.2
+CONTROLLER_ID = 3000
+ZK_BROKER_ID, KRAFT_BROKER_ID, LATE_BROKER_ID = 1, 2, 3
+TOPIC = "handed-over"
+PARTITIONS = 4
+SETTINGS = {"metadata.log.max.record.bytes.between.snapshots": "4000", "broker.session.timeout.ms": "9000"}
+
+
+@dataclass(frozen=True)
+class Release:
+    version: str
+    metadata_version: str
+    writes_zookeeper: bool = True
+
+
+# 3.4 has no metadata transactions, without which pykraft does not migrate.
+RELEASES = (
+    Release("3.9.1", "3.9-IV0"), Release("3.6.2", "3.6-IV2"), Release("3.4.1", "3.4-IV0", writes_zookeeper=False),
+)
+
+
+@dataclass
+class Cluster:
+    lab: Lab
+    release: Release
+    controller_port: int = field(default_factory=free_port)
+    zookeeper: Node | None = None
+    controller: Node | None = None
+    cluster_id: str = ""
+    shell: AdminShell | None = None
+    created: list[str] = field(default_factory=list)
+
+    @property
+    def voters(self) -> str:
+        return f"{CONTROLLER_ID}@{HOST}:{self.controller_port}"
+
+    @property
+    def log_directory(self) -> Path:
+        return self.lab.folder / f"controller-{CONTROLLER_ID}/data/__cluster_metadata-0"
+
+    def start_pykraft(self) -> PykraftNode:
+        connect = None if self.zookeeper is None else self.zookeeper.address
+        node = self.lab.pykraft(
+            CONTROLLER_ID, port=self.controller_port, zookeeper=connect, release=self.release.metadata_version,
+            extra=SETTINGS,
+        )
+        self.controller, self.cluster_id = node, node.cluster_id
+        if connect is not None:
+            node.process.wait_event(
+                lambda event: event["event"] == "migration_state" and event["state"] == "DUAL_WRITE",
+                "reached DUAL_WRITE", DEADLINE_S, since=len(node.process.events) - 1,
+            )
+        return node
+
+    def start_kafka(self) -> Node:
+        """Apache Kafka's controller on the directory as pykraft left it."""
+        before = self.lab.nodes[f"controller-{CONTROLLER_ID}"]
+        before.port = self.controller_port
+        self.controller = self.lab.kraft_controller(
+            CONTROLLER_ID, self.cluster_id, extra=SETTINGS,
+            zookeeper=None if self.zookeeper is None else self.zookeeper.address,
+        )
+        return self.controller
+
+    def start_kraft_broker(self, broker_id: int) -> Node:
+        return self.lab.kraft_broker(broker_id, self.cluster_id, self.voters, release=self.release.metadata_version)
+
+    def create(self, name: str) -> None:
+        """Create a topic through the brokers, again while they look for the controller."""
+        assert self.shell is not None
+        end = time.monotonic() + DEADLINE_S
+        while True:
+            try:
+                self.shell.call(
+                    "create_topics", topics=[{"name": name, "partitions": PARTITIONS, "replication_factor": 2}]
+                )
+            except AdminError as error:
+                if error.error == "TOPIC_ALREADY_EXISTS":
+                    break
+                if time.monotonic() > end:
+                    raise
+            else:
+                break
+        self.created.append(name)
+
+    def image(self) -> LogImage:
+        """The log as the release's own tool prints it."""
+        (segment,) = self.log_directory.glob("*.log")
+        text = tools.run(
+            tools.DUMP_LOG, "--cluster-metadata-decoder", "--files", str(segment), version=self.release.version
+        )
+        assert "isvalid: false" not in text
+        return LogImage.from_dump(text.splitlines())
+
+    def checkpoints(self, of: Node | None = None) -> set[str]:
+        directory = self.log_directory if of is None else of.folder / "data/__cluster_metadata-0"
+        return {path.name for path in directory.glob("*.checkpoint")}
+
+    def check(self) -> None:
+        """Every partition is led and in sync, every topic that was acknowledged is there, and in ZooKeeper too."""
+        assert self.shell is not None
+        call = self.shell.call
+
+        def whole() -> bool:
+            try:
+                topics: dict[str, Any] = call("describe_topics")
+            except AdminError:
+                return False
+            return set(self.created) <= set(topics) and all(
+                partition["leader"] >= 0 and len(partition["isr"]) == 2
+                for name in self.created for partition in topics[name]["partitions"]
+            )
+
+        until(whole, "all partitions are led and in sync")
+        if self.zookeeper is None:
+            return
+        connect, left = self.zookeeper.address, ["not compared"]
+
+        def agree() -> bool:
+            tree = read_tree(connect)
+            facts = facts_of_tree(tree)
+            block = tree["/latest_producer_id_block"].json()
+            if block["broker"] == -1:
+                # A dual write names the block that comes next, a broker the one it took.
+                facts["producer_ids/next"] = int(block["block_start"])
+            left[:] = differences(facts, self.image().facts, "ZooKeeper", "log")
+            return not left
+
+        until(agree, "ZooKeeper and the log agree", lambda: str(left[:10]))
+
+
+def until(condition: Callable[[], bool], what: str, why: Callable[[], str] = str) -> None:
+    """Wait until the cluster shows it, or fail."""
+    end = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < end, f"not within {DEADLINE_S:.0f} s: {what} {why()}"
+        time.sleep(POLL_S)
+
+
+@contextmanager
+def cluster_of(release: Release, folder: Path) -> Iterator[tuple[Cluster, Workload]]:
+    """pykraft with two brokers, the first in ZooKeeper mode where the release can, and clients that work."""
+    jars.ensure(release.version)
+    with Lab(folder, release.version) as lab:
+        cluster = Cluster(lab, release)
+        if release.writes_zookeeper:
+            cluster.zookeeper = lab.zookeeper()
+            lab.zk_broker(ZK_BROKER_ID, cluster.zookeeper.address, controllers=cluster.voters)
+            cluster.start_pykraft()
+        else:
+            cluster.start_pykraft()
+            cluster.start_kraft_broker(ZK_BROKER_ID)
+        cluster.start_kraft_broker(KRAFT_BROKER_ID)
+        bootstrap = ",".join(lab.nodes[f"broker-{n}"].address for n in (ZK_BROKER_ID, KRAFT_BROKER_ID))
+        with AdminShell(folder, bootstrap, config={"metadata.max.age.ms": "1000"}) as shell:
+            cluster.shell = shell
+            until(lambda: len(shell.call("describe_cluster")["nodes"]) == 2, "both brokers are seen")
+            cluster.create(TOPIC)
+            workload = Workload(folder, bootstrap, TOPIC, PARTITIONS)
+            lab.own(workload.process)
+            workload.start()
+            yield cluster, workload
+
+
+@pytest.mark.parametrize("release", RELEASES, ids=lambda release: release.version)
+def test_the_controller_changes_hands_and_comes_back(
+    release: Release, tmp_path: Path, kafka_class_path: str
+) -> None:
+    assert kafka_class_path
+    with cluster_of(release, tmp_path) as (cluster, workload):
+        assert cluster.controller is not None
+        until(lambda: bool(cluster.checkpoints()), "pykraft writes a snapshot")
+        cluster.check()
+
+        assert cluster.controller.stop() == 0
+        ours = cluster.checkpoints()
+        cluster.start_kafka()
+        cluster.create("under-kafka")
+        workload.wait_flowing()
+        cluster.check()
+        # It loaded our snapshot, and went on to write its own.
+        until(lambda: bool(cluster.checkpoints() - ours), "Kafka's controller writes a snapshot")
+
+        assert cluster.controller.stop() in (0, 143)
+        theirs = cluster.checkpoints()
+        cluster.start_pykraft()
+        cluster.create("under-pykraft-again")
+        workload.wait_flowing()
+        cluster.check()
+        assert not list(cluster.log_directory.glob("*.damaged"))
+        until(lambda: bool(cluster.checkpoints() - theirs), "pykraft writes another snapshot")
+
+        # Brokers that know nothing begin with a snapshot, in both modes.
+        late = cluster.start_kraft_broker(LATE_BROKER_ID)
+        assert cluster.checkpoints(late), "the new broker did not fetch a snapshot"
+        assert cluster.shell is not None
+        call = cluster.shell.call
+        until(lambda: len(call("describe_cluster")["nodes"]) == 3, "the new broker is seen")
+        workload.wait_flowing()
+        assert all(node.process.running for node in cluster.lab.nodes.values())
+        require_whole(workload.finish())
