@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO, Final, NoReturn
@@ -17,6 +18,14 @@ LINE_BYTES_MAX: Final = 2 * 100 * 1024 * 1024 + 4096
 Object = dict[str, Any]
 
 
+# A question of each action, for its help.
+_EXAMPLES: Final = {
+    "decode": '{"name": "FeatureLevelRecord", "version": 0, "hex": "116d657461646174612e76657273696f6e001300"}',
+    "encode": '{"name": "FeatureLevelRecord", "version": 0, "json": {"name": "metadata.version", "featureLevel": 19}}',
+    "frame": '{"direction": "request", "hex": "0012000300000001ffff00026b023100"}',
+}
+
+
 class LineError(ValueError):
     """A line that is not a question of its command."""
 
@@ -26,9 +35,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "protocol",
         help="decode and encode Kafka's messages, records and frames",
-        description="Reads a JSON object a line from stdin and answers each with one on stdout. Classes go by the names"
-        " of Kafka's own (FetchRequestData, PartitionRecord), JSON is that of Kafka's converters. A line that cannot be"
-        ' answered gets {"error": ...}, and the next one is read.',
+        description="Reads a JSON object a line from stdin and answers each with one on stdout. Classes go by the\n"
+        "names of Kafka's own (FetchRequestData, PartitionRecord), JSON is that of Kafka's converters. A line that\n"
+        'cannot be answered gets {"error": ...}, and the next one is read.',
+        epilog=_example("decode"),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     for name, takes, gives in (
@@ -37,20 +48,30 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         ("frame", '{"direction": "request", "hex"} or {"direction": "response", "api_key", "api_version", "hex"}',
          '{"api", "header", "body"}'),
     ):  # fmt: skip
-        action = actions.add_parser(name, help=f"{takes} to {gives}", description=f"{takes} to {gives}")
+        action = actions.add_parser(name, help=f"{takes} to {gives}", description=f"{takes} to {gives}",
+                                    epilog=_example(name), formatter_class=argparse.RawDescriptionHelpFormatter)
         if name != "encode":
             action.add_argument("--records", action="store_true",
                                 help="print fields of type records as base64, not empty as Kafka does")
     parser.set_defaults(func=run)
 
 
+def _example(action: str) -> str:
+    return f"example: echo '{_EXAMPLES[action]}' | pykraft protocol {action}"
+
+
 def run(args: argparse.Namespace) -> int:
     """Answer every line of stdin; 0, as a bad line is answered too."""
     answer = _ANSWERS[args.action]
     records = getattr(args, "records", False)
-    for line in lines(sys.stdin.buffer):
-        sys.stdout.write(json.dumps(answered(answer, line, records), separators=(",", ":"), allow_nan=False) + "\n")
-        sys.stdout.flush()
+    try:
+        for line in lines(sys.stdin.buffer):
+            told = answered(answer, line, records)
+            sys.stdout.write(json.dumps(told, separators=(",", ":"), allow_nan=False) + "\n")
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # Nobody reads on. Python flushes stdout once more at its end: that goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 
@@ -73,6 +94,8 @@ def answered(answer: Callable[[Object, bool], Object], line: bytes | None, recor
         return answer(_object(line), records)
     except (LineError, ProtocolError) as error:
         return {"error": str(error)}
+    except RecursionError:
+        return {"error": "a value is nested too deep"}
 
 
 def _object(line: bytes) -> Object:

@@ -5,13 +5,19 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import os
+import re
+import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pykraft.cli import protocol
+from pykraft.cli.main import main
 
 WIRE = Path(__file__).parent.parent / "data" / "wire" / "zk-broker-3.9.1.jsonl"
 
@@ -94,3 +100,56 @@ def test_a_line_above_the_limit(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     short = {"name": "NoOpRecord", "version": 0, "hex": "00"}
     answers = ask(monkeypatch, capsys, "decode", b"x" * 1000, short, b"y" * 101, short)
     assert answers == [{"error": "the line has more than 100 bytes"}, {"json": {}, "rest": 0}] * 2
+
+
+@pytest.mark.parametrize("action", ["decode", "encode", "frame"])
+def test_the_example_of_the_help_is_answered(
+    action: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(["protocol", action, "--help"])
+    found = re.search(r"example: echo '(.*)' \| pykraft protocol " + action, capsys.readouterr().out)
+    assert found is not None
+    [answer] = ask(monkeypatch, capsys, action, found[1].encode())
+    assert "error" not in answer
+
+
+DEEP: Final = json.loads("[" * 900 + "]" * 900)
+WORDS: Final = st.sampled_from(["name", "version", "hex", "json", "direction", "api_key", "api_version", "request",
+                                "response", "TopicRecord", "FetchRequestData", "EndTxnMarker", "topicId", "00", "ff"])
+VALUES: Final = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.integers(0, 90) | st.floats() | st.text() | WORDS | st.just(DEEP)
+    | st.just("\ud800") | st.binary(max_size=60).map(bytes.hex),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS | st.text(), inner, max_size=4), max_leaves=8)
+QUESTIONS: Final = st.fixed_dictionaries(
+    {"name": WORDS | VALUES, "version": st.integers(-1, 20) | VALUES, "hex": st.binary().map(bytes.hex) | VALUES},
+    optional={"json": VALUES, "direction": WORDS | VALUES, "api_key": st.integers(0, 90), "api_version": VALUES})
+
+
+@given(st.sampled_from(["decode", "encode", "frame"]),
+       st.binary() | (QUESTIONS | VALUES).map(lambda found: json.dumps(found).encode()))
+@settings(max_examples=100_000 if os.environ.get("PYKRAFT_PROFILE") == "nightly" else 300, deadline=None)
+def test_any_line_whatever_gets_an_answer(action: str, line: bytes) -> None:
+    answer = protocol.answered(protocol._ANSWERS[action], line, True)
+    assert isinstance(json.loads(json.dumps(answer, allow_nan=False)), dict)
+    assert "Traceback" not in str(answer.get("error", ""))
+
+
+def test_a_closed_output_ends_it_quietly() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pykraft", "protocol", "decode"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    question = b'{"name": "NoOpRecord", "version": 0, "hex": "00"}\n'
+    try:
+        process.stdin.write(question * 10)
+        process.stdin.close()
+    except BrokenPipeError:
+        pass  # it ended before it had read all
+    said = process.stderr.read()
+    process.stderr.close()
+    assert process.wait(30) == 0
+    assert said == b""

@@ -25,9 +25,9 @@ from .values import every_class, message_value
 
 NIGHTLY: Final = os.environ.get("PYKRAFT_PROFILE") == "nightly"
 # Mutations for each message and version; more than a million in all in the nightly profile.
-MUTATIONS: Final = 1500 if NIGHTLY else 8
+MUTATIONS: Final = 1500 if NIGHTLY else 6
 # At how many lengths a message is cut off.
-TRUNCATED_MAX: Final = 1000 if NIGHTLY else 32
+TRUNCATED_MAX: Final = 1000 if NIGHTLY else 24
 # What lies about a length or a count, in each form that lengths take.
 LIES: Final = (
     b"\xff\xff\xff\xff\x07", b"\xff\xff\xff\xff\x0f", b"\x80\x80\x80\x80\x80\x80", b"\x7f\xff\xff\xff", b"\x7f\xff",
