@@ -1,0 +1,1 @@
+"""What a user's type checkers make of the public types."""
