@@ -95,6 +95,7 @@ class MigrationDriver:
         self._job_is_snapshot = False
         self._waiting: str | None = None
         self._pending: MetadataDelta | None = None
+        self._pending_while_reconciling = False
         self._reconcile_needed = False
         self._effects: list[Effect] = []
         self._now_ms = 0
@@ -293,7 +294,14 @@ class MigrationDriver:
             self._start_reconcile(image)
         elif self._pending is not None and not self._pending.is_empty:
             delta, self._pending = self._pending, MetadataDelta()
-            operations = ZkWriter(self.leadership.kraft_controller_epoch, self._passwords).delta(image, delta)
+            reconciled, self._pending_while_reconciling = self._pending_while_reconciling, False
+            if reconciled and any(before is None and acl not in image.acls for acl, before in delta.acls.items()):
+                self._start_reconcile(image)  # It may have written an ACL that nothing tells the resource of any more.
+                return
+            self._reconcile_needed = True  # Until the operations are there: what fails on the way loses no change.
+            writer = ZkWriter(self.leadership.kraft_controller_epoch, self._passwords, reconciled)
+            operations = writer.delta(image, delta)
+            self._reconcile_needed = False
             if operations:
                 state = self.leadership.with_offset(image.offset, image.epoch)
                 self._start(WriteZk(self._next_job(), state, operations))
@@ -307,7 +315,7 @@ class MigrationDriver:
 
     def _start_reconcile(self, image: MetadataImage) -> None:
         """What changes from now on is remembered, because the reconcile may have looked at it already."""
-        self._pending, self._reconcile_needed = MetadataDelta(), False
+        self._pending, self._reconcile_needed, self._pending_while_reconciling = MetadataDelta(), False, True
         self._start(Reconcile(self._next_job(), self.leadership.with_offset(image.offset, image.epoch)), snapshot=True)
 
     def _next_job(self) -> int:
@@ -355,8 +363,17 @@ class MigrationDriver:
             if topic_id not in pending.topics:
                 pending.topics[topic_id] = TopicDelta(change.name, change.existed)
         pending.merge(delta)
+        if self._pending_while_reconciling:
+            self._remember_removed(pending, delta)
         if _size(pending) > PENDING_KEYS_MAX:
             self._pending, self._reconcile_needed = MetadataDelta(), True
+
+
+    def _remember_removed(self, pending: MetadataDelta, delta: MetadataDelta) -> None:
+        """A topic that came and went meanwhile is nothing to a delta, but the reconcile may have created it."""
+        for topic_id, change in delta.topics.items():
+            if change.removed is not None and topic_id not in pending.topics:
+                pending.topics[topic_id] = TopicDelta(change.name, existed=True, removed=change.removed)
 
 
 def _size(delta: MetadataDelta) -> int:

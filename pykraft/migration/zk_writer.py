@@ -58,6 +58,9 @@ class ZkWriter:
 
     kraft_epoch: int
     passwords: PasswordEncoder = field(default_factory=PlainPasswords)
+    reconciled: bool = False
+    """Whether a reconcile ran while the delta came about: it may have written any value that a key had meanwhile, so
+    one that is back at its value before is written all the same."""
 
     # -- all of it -----------------------------------------------------------------------------------------------
 
@@ -142,11 +145,14 @@ class ZkWriter:
             if before is not None
         }
         operations: list[ZkOperation] = []
-        if new or any(_assignment(before) != _assignment(now) for before, now in pairs.values()):
+        moved = any(_assignment(before) != _assignment(now) for before, now in pairs.values())
+        if new or moved or self.reconciled:
             operations.append(_update_topic(topic))
         if new:
             operations.append(self._create_partitions(topic, new))
-        changed = sorted(number for number, (before, now) in pairs.items() if _state(before) != _state(now))
+        changed = sorted(
+            number for number, (before, now) in pairs.items() if self.reconciled or _state(before) != _state(now)
+        )
         if changed:
             operations.append(self._update_partitions(topic, changed))
         return operations
@@ -236,7 +242,7 @@ class ZkWriter:
             now = image.configs.get(resource, {})
             if resource.type == ResourceType.TOPIC and resource.name in created:
                 before = {}  # CreateTopic starts with an empty config, whatever an older topic of that name had.
-            if path is None or now == before:
+            if path is None or (now == before and not self.reconciled):
                 continue
             if now:
                 operations.append(self._write_config(Type.UPDATE_CONFIG, path, now))
@@ -265,9 +271,15 @@ class ZkWriter:
 
     def _client_entities_delta(self, image: MetadataImage, delta: MetadataDelta) -> list[ZkOperation]:
         entities = [
-            entity for entity, before in delta.client_quotas.items() if before != image.client_quotas.get(entity, {})
+            entity
+            for entity, before in delta.client_quotas.items()
+            if self.reconciled or before != image.client_quotas.get(entity, {})
         ]
-        users = {key.user: None for key, before in delta.scram.items() if before != image.scram.get(key)}
+        users = {
+            key.user: None
+            for key, before in delta.scram.items()
+            if self.reconciled or before != image.scram.get(key)
+        }
         touched = client_entities.properties_of(image, entities, users)
         return [_write_client_entity(path, properties) for path, properties in touched.items()]
 
@@ -299,7 +311,7 @@ class ZkWriter:
         touched = {
             resource
             for acl_id, before in delta.acls.items()
-            if before != image.acls.get(acl_id)
+            if self.reconciled or before != image.acls.get(acl_id)
             for acl in (before, image.acls.get(acl_id))
             if acl is not None and (resource := _resource(acl)) is not None
         }
@@ -325,7 +337,7 @@ class ZkWriter:
         return [
             _write_token(token_id, None if (token := now[token_id]) is None else _znode_token(token))
             for token_id, before in delta.delegation_tokens.items()
-            if is_znode_name(token_id) and before != now[token_id]
+            if is_znode_name(token_id) and (self.reconciled or before != now[token_id])
         ]
 
 
