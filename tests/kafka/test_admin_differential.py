@@ -5,13 +5,12 @@ Texts of errors and of documentation, random ids, ports and times are left out o
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import javaproperties
 import pytest
@@ -38,13 +37,10 @@ from pykraft.protocol.records.topic_record import TopicRecord
 from tests.kafka import admin_cases as cases
 from tests.kafka.admin_cases import BROKER_ID, CONTROLLER_ID, Case
 from tests.kafka.admin_sides import FunctionSide, ServedSide
+from tests.kafka.comparison import comparable, error_codes, key_text, leaves
 
 CATCH_UP_DEADLINE_S: Final = 10.0
 """Kafka's caches of configs, ACLs and tokens follow its log with a delay."""
-LEFT_OUT: Final = frozenset({
-    "errorMessage", "throttleTimeMs", "documentation", "hmac", "tokenId", "topicId", "clusterId", "port",
-})
-TIMES_FROM_MS: Final = 10**12
 LOGGERS: Final = "describe 8 '1' 1"
 """The loggers of a JVM are its own."""
 
@@ -110,52 +106,16 @@ def _differences(
 def _difference(case: Case, theirs: Message | None, ours: Message | ApiError | None) -> str | None:
     if theirs is None or ours is None:
         return None if theirs is ours else f"Kafka {theirs}, pykraft {ours}"
-    their_json = _comparable(to_json(theirs, case.version))
+    their_json = comparable(to_json(theirs, case.version))
     if isinstance(ours, ApiError):
         # An error of the whole request stands at each entry; a request without entries gets no code at all.
-        codes = set(_codes(their_json))
+        codes = set(error_codes(their_json))
         return None if codes <= {int(ours.code)} else f"Kafka {str(their_json)[:200]}, pykraft {ours}"
-    our_json = _comparable(to_json(ours, case.version))
+    our_json = comparable(to_json(ours, case.version))
     if our_json == their_json:
         return None
-    only_kafka, only_ours = _leaves(their_json), _leaves(our_json)
+    only_kafka, only_ours = leaves(their_json), leaves(our_json)
     return f"Kafka {sorted(only_kafka - only_ours)[:9]}, pykraft {sorted(only_ours - only_kafka)[:9]}"
-
-
-def _comparable(value: Any) -> Any:
-    """Without what may differ; in an order that does not depend on Java's hash maps."""
-    if isinstance(value, dict):
-        return {key: _comparable(part) for key, part in value.items() if key not in LEFT_OUT}
-    if isinstance(value, list):
-        parts = [_comparable(part) for part in value]
-        # Bare error codes answer the entries of the request in their order.
-        bare = all(isinstance(part, dict) and part.keys() == {"errorCode"} for part in parts)
-        return parts if bare else sorted(parts, key=_key)
-    return "time" if isinstance(value, int) and value >= TIMES_FROM_MS else value
-
-
-def _key(value: Any) -> str:
-    return json.dumps(value, sort_keys=True)
-
-
-def _codes(value: Any) -> Iterator[int]:
-    if isinstance(value, dict):
-        for key, part in value.items():
-            if key == "errorCode":
-                yield part
-            else:
-                yield from _codes(part)
-    elif isinstance(value, list):
-        for part in value:
-            yield from _codes(part)
-
-
-def _leaves(value: Any) -> set[str]:
-    if isinstance(value, list):
-        return {leaf for part in value for leaf in _leaves(part)}
-    if isinstance(value, dict) and any(isinstance(part, list) and part for part in value.values()):
-        return {leaf for part in value.values() for leaf in _leaves(part)}
-    return {_key(value)}
 
 
 def _start(lab: Lab, settings: Mapping[str, object], release: str | None) -> Iterator[Sides]:
@@ -177,7 +137,7 @@ def _set_up(side: ServedSide, cluster_id: str) -> None:
     for case in cases.setting_up(cluster_id):
         answer = side.ask(case)
         assert answer is not None
-        assert set(_codes(to_json(answer, case.version))) == {ErrorCode.NONE}
+        assert set(error_codes(to_json(answer, case.version))) == {ErrorCode.NONE}
 
 
 def _copy_set_up(kafka: ServedSide, functions: FunctionSide, version: MetadataVersion, port: int) -> None:
@@ -225,12 +185,12 @@ def _comparable_records(groups: list[list[ApiMessageAndVersion]]) -> list[list[s
     for group in groups:
         lines = []
         for message, version in group:
-            fields = _comparable(to_json(message, version))
+            fields = comparable(to_json(message, version))
             acl_id = getattr(message, "id", None)
             if acl_id is not None:
                 del fields["id"]
-                fields = acls.setdefault(acl_id, _key(fields))
-            lines.append(f"{type(message).__name__} v{version} {_key(fields)}")
+                fields = acls.setdefault(acl_id, key_text(fields))
+            lines.append(f"{type(message).__name__} v{version} {key_text(fields)}")
         shown.append(sorted(lines))
     return shown
 
