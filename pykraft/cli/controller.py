@@ -44,7 +44,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     option("--cluster-id", default=None, metavar="ID",
            help="cluster id of a new data directory, and a check of an old one; drawn at random without it")
     option("--release", default=None, metavar="RELEASE",
-           help="metadata.version of a new cluster, such as 3.9-IV0; the latest without it")
+           help="the release of Kafka to stand for, and the metadata.version of a new cluster: 3.4-IV0 … 4.1-IV1, or a"
+           " short form such as 3.6; 3.9-IV0 without it")
     option("--zookeeper", default=None, metavar="CONNECT",
            help="migrate the ZooKeeper cluster at this connect string; its /cluster/id is the cluster id")
     parser.set_defaults(func=run)
@@ -111,12 +112,12 @@ def _configure(options: argparse.Namespace) -> tuple[Any, Any]:
     properties.update(options.override)
     if options.node_id is not None:
         properties["node.id"] = str(options.node_id)
-    if options.release is not None:
+    if options.release is not None and "inter.broker.protocol.version" not in dict(options.override):
         properties["inter.broker.protocol.version"] = options.release
     if options.zookeeper is not None:
         properties["zookeeper.connect"] = options.zookeeper
         properties["zookeeper.metadata.migration.enable"] = "true"
-    config = ControllerConfig.from_properties(properties)
+    config = ControllerConfig.from_properties(properties, options.release)
     _check_quorum(properties, config.node_id, config.controller_listener_names[0])
     name = config.controller_listener_names[0]
     host, port = options.listen or _listener(properties, "listeners", name) or DEFAULT_LISTEN

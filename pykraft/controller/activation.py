@@ -1,12 +1,14 @@
 """What a new leader writes first, and what it writes when there is nothing to write.
 
-Source: ActivationRecordsGenerator.java, QuorumController.maybeScheduleNextWriteNoOpRecord (Kafka 3.9).
+Source: ActivationRecordsGenerator.java, QuorumController.maybeScheduleNextWriteNoOpRecord (Kafka 3.9), what their
+place held in 3.4 to 3.6, and the first bytes that 4.0 and 4.1 controllers write.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
+from pykraft.controller.releases import default_features, is_4, supported_levels
 from pykraft.controller.result import ControllerResult, OperationContext
 from pykraft.controller.transactions import abort_transaction
 from pykraft.image.metadata_image import MetadataImage
@@ -21,6 +23,8 @@ from pykraft.protocol.records.zk_migration_state_record import ZkMigrationStateR
 
 BOOTSTRAP_TRANSACTION: Final = "Bootstrap records"
 ABORT_REASON: Final = "Controller failover"
+_STATE_BELOW_TRANSACTIONS: Final = ("3.5", "3.6")
+"""The releases that begin a log with the migration state also at a metadata.version without transactions."""
 
 
 class ActivationError(Exception):
@@ -37,6 +41,7 @@ def activation_records(ctx: OperationContext) -> ControllerResult[None]:
     """
     image = ctx.image
     records: list[ApiMessageAndVersion] = []
+    _check_release(ctx)
     bootstraps = image.is_blank or (image.in_transaction and image.transaction_name == BOOTSTRAP_TRANSACTION)
     if image.in_transaction:
         version = ctx.config.metadata_version if bootstraps else image.metadata_version
@@ -62,21 +67,61 @@ def _bootstrap_records(ctx: OperationContext) -> list[ApiMessageAndVersion]:
             f"a new log cannot begin with metadata.version {version.text}: set inter.broker.protocol.version to"
             f" {MINIMUM_BOOTSTRAP_VERSION.text} or later"
         )
-    level = ApiMessageAndVersion(FeatureLevelRecord(name=FEATURE_NAME, feature_level=version.value), 0)
-    if not version.is_metadata_transaction_supported:
-        if ctx.migration_enabled:
-            raise ActivationError(
-                f"metadata.version {version.text} cannot begin a migration from ZooKeeper: set"
-                f" inter.broker.protocol.version to {MetadataVersion.IBP_3_6_IV1.text} or later here and on the brokers"
-            )
-        return [level]
-    state = ZkMigrationState.PRE_MIGRATION if ctx.migration_enabled else ZkMigrationState.NONE
-    return [
-        ApiMessageAndVersion(BeginTransactionRecord(name=BOOTSTRAP_TRANSACTION), 0),
-        level,
-        _migration_state(state),
-        ApiMessageAndVersion(EndTransactionRecord(), 0),
+    levels = {FEATURE_NAME: version.value, **default_features(ctx.config.release, version)}
+    records = [
+        ApiMessageAndVersion(FeatureLevelRecord(name=name, feature_level=level), 0) for name, level in levels.items()
     ]
+    if ctx.migration_enabled:
+        _check_can_migrate(ctx, version)
+        records.append(_migration_state(ZkMigrationState.PRE_MIGRATION))
+    elif _begins_with_migration_state(ctx.config.release, version):
+        records.append(_migration_state(ZkMigrationState.NONE))
+    if version.is_metadata_transaction_supported:
+        begin = ApiMessageAndVersion(BeginTransactionRecord(name=BOOTSTRAP_TRANSACTION), 0)
+        return [begin, *records, ApiMessageAndVersion(EndTransactionRecord(), 0)]
+    return records
+
+
+def _check_can_migrate(ctx: OperationContext, version: MetadataVersion) -> None:
+    """3.4 to 3.6 migrate clusters of an older metadata.version than 3.7 and later do.
+
+    What 3.4 itself writes, no state until the copy begins and then a number that others read as another state, is not
+    followed: whoever stands for 3.4 migrates as 3.5 does.
+    """
+    before_3_7 = ctx.config.release in ("3.4", *_STATE_BELOW_TRANSACTIONS)
+    needed = MetadataVersion.IBP_3_4_IV0 if before_3_7 else MetadataVersion.IBP_3_6_IV1
+    if version < needed:
+        raise ActivationError(
+            f"metadata.version {version.text} cannot begin a migration from ZooKeeper in release {ctx.config.release}:"
+            f" set inter.broker.protocol.version to {needed.text} or later here and on the brokers, or name the"
+            " release of the brokers with --release"
+        )
+
+
+def _begins_with_migration_state(release: str, version: MetadataVersion) -> bool:
+    if is_4(release):
+        return False
+    if release in _STATE_BELOW_TRANSACTIONS and version.is_migration_supported:
+        return True
+    return version.is_metadata_transaction_supported
+
+
+def _check_release(ctx: OperationContext) -> None:
+    """Refuse a log that the release stood for could not read on from."""
+    image, release = ctx.image, ctx.config.release
+    levels = supported_levels(release)
+    if not image.is_blank and image.features and image.metadata_version not in levels:
+        raise ActivationError(
+            f"the log holds metadata.version {image.metadata_version.text}, and release {release} has"
+            f" {MetadataVersion(levels[0]).text} to {MetadataVersion(levels[-1]).text}: give --release"
+            f" {image.metadata_version.release}"
+        )
+    state = image.stable_zk_migration_state
+    if is_4(release) and state in (ZkMigrationState.PRE_MIGRATION, ZkMigrationState.MIGRATION):
+        raise ActivationError(
+            f"the log is in the middle of a migration ({state.name}), of which release {release} knows nothing: finalize"
+            " it, or go back, with --release 3.9"
+        )
 
 
 def _is_to_be_finalized(ctx: OperationContext, image: MetadataImage) -> bool:

@@ -6,10 +6,11 @@ Source: core/src/main/scala/kafka/server/KafkaConfig.scala, server/.../config/*C
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any, Final
 
+from pykraft.controller.releases import DEFAULT_RELEASE, has_dynamic_quorums, is_4, release_of, supported_levels
 from pykraft.image.metadata_version import (
     LATEST_PRODUCTION,
     MetadataVersion,
@@ -68,8 +69,9 @@ def _authorizer(text: str) -> str:
 class ControllerConfig:
     """What a controller is told. Each field carries its Kafka key in `metadata["key"]`; times are in ms.
 
-    `properties` is all that was read, by Kafka's key, with what a controller does not know: topics take their
-    defaults from it, and DescribeConfigs shows it.
+    `release` is the release of Kafka whose controller this one stands for: it decides what is offered and refused, as
+    `metadata_version` decides how a new cluster begins. `properties` is all that was read, by Kafka's key, with what a
+    controller does not know: topics take their defaults from it, and DescribeConfigs shows it.
     """
 
     node_id: int = _key("node.id", 1, int)
@@ -115,13 +117,24 @@ class ControllerConfig:
     metadata_max_retention_bytes: int = _key("metadata.max.retention.bytes", 104_857_600, int)
     metadata_max_retention_ms: int = _key("metadata.max.retention.ms", 604_800_000, int)
     password_encoder_secret: str = _key("password.encoder.secret", "", _text)
+    controller_quorum_voters: str = _key("controller.quorum.voters", "", _text)
+    controller_quorum_bootstrap_servers: str = _key("controller.quorum.bootstrap.servers", "", _text)
+    release: str = field(default=DEFAULT_RELEASE, metadata={"key": None})
     properties: Mapping[str, str] = field(
         default_factory=lambda: MappingProxyType({}), compare=False, repr=False, metadata={"key": None}
     )
 
+    @property
+    def has_dynamic_quorum(self) -> bool:
+        """Whether a new log begins at kraft.version 1, with the voters in it: Kafka's rule, that they are not here."""
+        return bool(self.controller_quorum_bootstrap_servers) and not self.controller_quorum_voters
+
     @classmethod
-    def from_properties(cls, properties: Mapping[str, str]) -> ControllerConfig:
+    def from_properties(cls, properties: Mapping[str, str], release: str | None = None) -> ControllerConfig:
         """Read Kafka's keys; keys that a controller does not know are left alone, as Kafka does.
+
+        `release` names the release to stand for (any name of a metadata.version); without it that is 3.9, or the
+        release of a metadata.version that 3.9 does not have.
 
         Raises ConfigError for a value that cannot be read or that rules out another.
         """
@@ -140,9 +153,42 @@ class ControllerConfig:
                     f"{key}={text}: give a value of the kind of the default, {item.default}"
                 ) from error
         config = cls(**values, properties=MappingProxyType(dict(properties)))
+        config = replace(config, release=_release(release, config.metadata_version))
+        config._check_release()
         if config.zookeeper_metadata_migration_enable and not config.zookeeper_connect:
             raise ConfigError(
                 "zookeeper.metadata.migration.enable=true needs zookeeper.connect: give the ZooKeeper of the cluster"
                 " that is to migrate"
             )
         return config
+
+    def _check_release(self) -> None:
+        levels = supported_levels(self.release)
+        if self.metadata_version not in levels:
+            raise ConfigError(
+                f"inter.broker.protocol.version={self.metadata_version.text} is not a metadata.version of release"
+                f" {self.release}, which has {MetadataVersion(levels[0]).text} to {MetadataVersion(levels[-1]).text}"
+            )
+        if is_4(self.release) and self.zookeeper_metadata_migration_enable:
+            raise ConfigError(
+                f"zookeeper.metadata.migration.enable=true and release {self.release}: it knows no ZooKeeper; migrate"
+                " with release 3.9 or earlier first"
+            )
+        if self.has_dynamic_quorum and (
+            not has_dynamic_quorums(self.release) or self.metadata_version < MetadataVersion.IBP_3_9_IV0
+        ):
+            raise ConfigError(
+                "controller.quorum.bootstrap.servers without controller.quorum.voters makes the quorum kraft.version 1,"
+                f" which begins with 3.9-IV0; this is {self.metadata_version.text} of release {self.release}: give"
+                " controller.quorum.voters"
+            )
+
+
+def _release(named: str | None, version: MetadataVersion) -> str:
+    """Raises ConfigError."""
+    if named is None:
+        return version.release if is_4(version.release) else DEFAULT_RELEASE
+    try:
+        return release_of(named)
+    except UnknownMetadataVersionError as error:
+        raise ConfigError(f"release {named}: {error}") from error

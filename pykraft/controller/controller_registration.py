@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pykraft.controller.errors import ApiError
-from pykraft.controller.features import SUPPORTED_FEATURES
 from pykraft.controller.registration import SECURITY_PROTOCOLS
+from pykraft.controller.releases import SUPPORTED_FEATURES
 from pykraft.controller.result import ControllerResult, OperationContext
 from pykraft.image.model import ControllerRegistration, Endpoint, FeatureRange
 from pykraft.image.records import register_controller_record
@@ -62,7 +62,7 @@ def own_registration(
         incarnation_id=incarnation_id,
         zk_migration_ready=ctx.migration_enabled,
         listeners=tuple(listeners),
-        features=tuple(sorted(SUPPORTED_FEATURES, key=lambda feature: feature.name)),
+        features=tuple(sorted(SUPPORTED_FEATURES[ctx.config.release], key=lambda feature: feature.name)),
     )
     if (
         not ctx.image.metadata_version.is_controller_registration_supported

@@ -1,21 +1,19 @@
 """UpdateFeatures: raise and lower the finalized levels of features.
 
 Sources: metadata/.../controller/FeatureControlManager.java and QuorumFeatures.java,
-server-common/.../common/{Features,KRaftVersion}.java.
+server-common/.../common/{Features,KRaftVersion}.java (Kafka 3.9); answers of 4.0.2 and 4.1.2 controllers.
 """
 
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Final
 
 from pykraft.controller.errors import ApiError
+from pykraft.controller.releases import KRAFT_VERSION, SUPPORTED_FEATURES, is_4
 from pykraft.controller.result import ControllerResult, OperationContext
 from pykraft.image.metadata_version import (
     FEATURE_NAME,
-    LATEST_PRODUCTION,
     MINIMUM_BOOTSTRAP_VERSION,
-    MINIMUM_VERSION,
     MetadataVersion,
 )
 from pykraft.image.model import FeatureRange, ZkMigrationState
@@ -24,14 +22,6 @@ from pykraft.protocol.messages.update_features_request import UpdateFeaturesRequ
 from pykraft.protocol.messages.update_features_response import UpdatableFeatureResult, UpdateFeaturesResponseData
 from pykraft.protocol.record_frame import ApiMessageAndVersion
 from pykraft.protocol.records.feature_level_record import FeatureLevelRecord
-
-KRAFT_VERSION: Final = "kraft.version"
-
-SUPPORTED_FEATURES: Final[tuple[FeatureRange, ...]] = (
-    FeatureRange(FEATURE_NAME, MINIMUM_VERSION, LATEST_PRODUCTION),
-    FeatureRange(KRAFT_VERSION, 0, 1),
-)
-"""The features of this controller, as it tells them in ApiVersions and in its registration."""
 
 
 class UpgradeType(IntEnum):
@@ -45,9 +35,11 @@ class UpgradeType(IntEnum):
 def update_features(
     ctx: OperationContext, request: UpdateFeaturesRequestData
 ) -> ControllerResult[UpdateFeaturesResponseData]:
-    """Set finalized feature levels (v0 to v1); each feature is taken or refused by itself.
+    """Set finalized feature levels (v0 to v2). Up to 3.9 each feature is taken or refused by itself; from 4.0 on all
+    are taken or none, and there are no results by feature.
 
     AllowDowngrade of v0 counts for nothing, as in Kafka; of a feature that comes twice the last entry counts.
+    Raises ApiError INVALID_UPDATE_VERSION, from 4.0 on.
     """
     records: list[ApiMessageAndVersion] = []
     results = []
@@ -55,11 +47,21 @@ def update_features(
         try:
             _check(ctx, name, update.max_version_level, update.upgrade_type)
         except ApiError as error:
+            if is_4(ctx.config.release):
+                raise ApiError(
+                    error.code,
+                    "The update failed for all features since the following feature had an error:"
+                    f" {error.message}",
+                ) from error
             results.append(UpdatableFeatureResult(feature=name, error_code=error.code, error_message=error.message))
             continue
         results.append(UpdatableFeatureResult(feature=name, error_message=None))
+        if is_4(ctx.config.release) and name == KRAFT_VERSION:
+            continue
         record = FeatureLevelRecord(name=name, feature_level=update.max_version_level)
         records.append(ApiMessageAndVersion(record, 0))
+    if is_4(ctx.config.release):
+        results = []
     response = UpdateFeaturesResponseData(error_message=None, results=results)
     return ControllerResult(response, [] if request.validate_only else records, atomic=True)
 
@@ -73,7 +75,7 @@ def _check(ctx: OperationContext, name: str, level: int, upgrade_type: int) -> N
     reason = _reason_not_supported(ctx, name, level)
     if reason is not None:
         raise _refusal(name, level, reason)
-    current = ctx.image.metadata_version if name == FEATURE_NAME else ctx.image.features.get(name, 0)
+    current = _current(ctx, name)
     if level < current and upgrade_type == UpgradeType.UPGRADE:
         raise _refusal(
             name, level, f"It is {current} now: set the upgrade type to safe or unsafe downgrade to lower it."
@@ -82,12 +84,25 @@ def _check(ctx: OperationContext, name: str, level: int, upgrade_type: int) -> N
         raise _refusal(name, level, f"It is {current} now: a downgrade cannot raise it.")
     if name == FEATURE_NAME:
         _check_metadata_version(ctx, MetadataVersion(level), upgrade_type)
+    if name == KRAFT_VERSION and is_4(ctx.config.release) and level != current:
+        raise _refusal(
+            name, level, "A running cluster keeps its kraft.version: a new one gets 1 with"
+            " controller.quorum.bootstrap.servers."
+        )
+
+
+def _current(ctx: OperationContext, name: str) -> int:
+    if name == FEATURE_NAME:
+        return ctx.image.metadata_version
+    if name == KRAFT_VERSION and ctx.kraft_version:
+        return ctx.kraft_version
+    return ctx.image.features.get(name, 0)
 
 
 def _reason_not_supported(ctx: OperationContext, name: str, level: int) -> str | None:
     """The first node that cannot take the level: this controller, a broker, then the other controllers."""
     own_id = ctx.config.node_id
-    nodes = [(f"Local controller {own_id}", SUPPORTED_FEATURES)]
+    nodes = [(f"Local controller {own_id}", SUPPORTED_FEATURES[ctx.config.release])]
     nodes += [(f"Broker {broker.id}", broker.features) for broker in ctx.image.brokers.values()]
     checks_controllers = ctx.image.metadata_version.is_controller_registration_supported
     if checks_controllers:

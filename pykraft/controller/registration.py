@@ -13,6 +13,7 @@ from typing import Final
 from pykraft.controller.errors import ApiError
 from pykraft.controller.fencing import fence_records
 from pykraft.controller.partition_change import zk_registration_allowed
+from pykraft.controller.releases import KRAFT_VERSION
 from pykraft.controller.result import ControllerResult, OperationContext
 from pykraft.image.metadata_version import FEATURE_NAME, MINIMUM_VERSION
 from pykraft.image.model import BrokerRegistration, ZkMigrationState
@@ -40,8 +41,11 @@ class RegistrationRules:
     finalized_features_must_be_listed: bool = True
     same_incarnation_stays_as_it_is: bool = True
     same_incarnation_keeps_epoch: bool = True
+    metadata_version_must_be_listed: bool = False
+    zookeeper_is_known: bool = True
 
 
+_RULES_4_0: Final = RegistrationRules(metadata_version_must_be_listed=True, zookeeper_is_known=False)
 _RULES_3_9: Final = RegistrationRules()
 _RULES_3_8: Final = RegistrationRules(
     inter_broker_listener_required=False, finalized_features_must_be_listed=False, same_incarnation_keeps_epoch=False
@@ -63,14 +67,18 @@ _RULES_3_4: Final = RegistrationRules(
 
 REGISTRATION_RULES: Final[Mapping[str, RegistrationRules]] = MappingProxyType({
     "3.4": _RULES_3_4, "3.5": _RULES_3_5, "3.6": _RULES_3_5, "3.7": _RULES_3_7, "3.8": _RULES_3_8, "3.9": _RULES_3_9,
+    "4.0": _RULES_4_0, "4.1": _RULES_4_0,
 })
-"""By Kafka release."""
+"""By Kafka release. 4.0 and 4.1 also hold a fenced broker's id for its last session, 9 s after a clean shutdown: that
+is left out, and another incarnation may take it at once as in 3.9."""
 
 
 def register_broker(
-    ctx: OperationContext, request: BrokerRegistrationRequestData, rules: RegistrationRules = _RULES_3_9
+    ctx: OperationContext, request: BrokerRegistrationRequestData
 ) -> ControllerResult[BrokerRegistrationResponseData]:
     """Register a broker, fenced until its heartbeats show that it has caught up, and start its session.
+
+    What is checked, and what stays of a registration that the same incarnation repeats, goes by the release stood for.
 
     The broker epoch is the offset of its RegisterBrokerRecord. A broker whose session has ended, but which was not
     fenced yet, is fenced first when another incarnation takes its id, so that no fenced broker is left a leader.
@@ -78,7 +86,7 @@ def register_broker(
     Raises ApiError: INCONSISTENT_CLUSTER_ID, DUPLICATE_BROKER_REGISTRATION, BROKER_ID_NOT_REGISTERED,
     INVALID_REGISTRATION, UNSUPPORTED_VERSION.
     """
-    broker_id = request.broker_id
+    broker_id, rules = request.broker_id, REGISTRATION_RULES[ctx.config.release]
     if request.cluster_id != ctx.cluster_id:
         raise ApiError(
             ErrorCode.INCONSISTENT_CLUSTER_ID,
@@ -122,7 +130,7 @@ def _keep_standing(record: RegisterBrokerRecord, existing: BrokerRegistration, r
 
 def _check_mode(ctx: OperationContext, request: BrokerRegistrationRequestData, rules: RegistrationRules) -> None:
     broker_id = request.broker_id
-    if request.is_migrating_zk_broker and not zk_registration_allowed(ctx):
+    if request.is_migrating_zk_broker and not (rules.zookeeper_is_known and zk_registration_allowed(ctx)):
         raise ApiError(
             ErrorCode.BROKER_ID_NOT_REGISTERED,
             f"Broker {broker_id} is in ZooKeeper mode and this controller takes no such brokers: it needs"
@@ -190,8 +198,14 @@ def _checked_features(
 ) -> list[BrokerFeature]:
     """The features for the record, each checked against its finalized level."""
     finalized = {FEATURE_NAME: MINIMUM_VERSION.value, **ctx.image.features}
+    if ctx.kraft_version:
+        finalized[KRAFT_VERSION] = ctx.kraft_version
     listed = list(request.features)
     if all(feature.name != FEATURE_NAME for feature in listed):
+        if rules.metadata_version_must_be_listed:
+            raise ApiError(
+                ErrorCode.INVALID_REGISTRATION, f"Broker {request.broker_id} does not tell its metadata.version"
+            )
         # Brokers that send no range know the first metadata.version only.
         listed.append(Feature(FEATURE_NAME, MINIMUM_VERSION.value, MINIMUM_VERSION.value))
     for feature in listed:

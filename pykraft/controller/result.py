@@ -33,7 +33,8 @@ class OperationContext:
     """What operations read. They change nothing: the single writer applies the records that they return.
 
     `next_offset` is the offset that the first returned record will get; `now_ms` is wall-clock time in ms since 1970;
-    `monotonic_ms` never goes back and serves sessions; `controller_ids` are the ids of the quorum's voters.
+    `monotonic_ms` never goes back and serves sessions; `controller_ids` are the ids of the quorum's voters;
+    `kraft_version` is 1 when these are kept in the log.
     """
 
     image: MetadataImage
@@ -45,6 +46,7 @@ class OperationContext:
     monotonic_ms: int
     rng: Random
     controller_ids: frozenset[int] = frozenset()
+    kraft_version: int = 0
 
     @property
     def migration_enabled(self) -> bool:

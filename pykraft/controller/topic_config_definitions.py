@@ -21,7 +21,7 @@ from pykraft.controller.config_values import (
     one_of,
     parse_value,
 )
-from pykraft.image.metadata_version import MetadataVersion
+from pykraft.image.metadata_version import LATEST_PRODUCTION, MetadataVersion
 
 HOUR_MS: Final = 3_600_000
 MINUTE_MS: Final = 60_000
@@ -67,7 +67,9 @@ _OLD_VERSIONS: Final = (
     "2.5-IV0", "2.6-IV0", "2.7-IV0", "2.7-IV1", "2.7-IV2", "2.8-IV0", "2.8-IV1", "3.0-IV0",
 )
 _UNRELEASED_VERSIONS: Final = ("4.0-IV0", "4.0-IV1")
-_RELEASED_VERSIONS: Final = (*_OLD_VERSIONS, *(version.text for version in MetadataVersion))
+_RELEASED_VERSIONS: Final = (
+    *_OLD_VERSIONS, *(version.text for version in MetadataVersion if version <= LATEST_PRODUCTION)
+)
 _VERSION_TEXTS: Final = frozenset(
     (*_RELEASED_VERSIONS, *_UNRELEASED_VERSIONS, *(text.partition("-")[0] for text in _RELEASED_VERSIONS))
 )

@@ -1,6 +1,7 @@
 """metadata.version: its levels, their names and what each one switches on.
 
-Source: server-common/.../server/common/MetadataVersion.java (Kafka 3.9).
+Source: server-common/.../server/common/MetadataVersion.java (Kafka 3.9; from 3.9-IV0 on that of 4.1, which gave the
+levels that 3.9 had as unstable ones another meaning).
 """
 
 from __future__ import annotations
@@ -34,12 +35,23 @@ class MetadataVersion(IntEnum):
     IBP_3_7_IV4 = 19
     IBP_3_8_IV0 = 20
     IBP_3_9_IV0 = 21
+    IBP_4_0_IV0 = 22
+    IBP_4_0_IV1 = 23
+    IBP_4_0_IV2 = 24
+    IBP_4_0_IV3 = 25
+    IBP_4_1_IV0 = 26
+    IBP_4_1_IV1 = 27
 
     @property
     def text(self) -> str:
         """The name an operator writes, such as `3.9-IV0`."""
         major, minor, iv = self.name.removeprefix("IBP_").split("_")
         return f"{major}.{minor}-{iv}"
+
+    @property
+    def release(self) -> str:
+        """The release of Kafka that brought this level, such as `3.9`."""
+        return self.text.partition("-")[0]
 
     @property
     def did_metadata_change(self) -> bool:
@@ -56,6 +68,8 @@ class MetadataVersion(IntEnum):
 
     @property
     def partition_record_version(self) -> int:
+        if self >= MetadataVersion.IBP_4_0_IV1:
+            return 2
         return 1 if self >= MetadataVersion.IBP_3_7_IV2 else 0
 
     partition_change_record_version = partition_record_version
@@ -105,11 +119,12 @@ class MetadataVersion(IntEnum):
         return self >= MetadataVersion.IBP_3_7_IV2
 
 
-_METADATA_CHANGED = frozenset(MetadataVersion(level) for level in (1, 3, 5, 6, 7, 8, 11, 13, 14, 15, 17))
+_METADATA_CHANGED = frozenset(MetadataVersion(level) for level in (1, 3, 5, 6, 7, 8, 11, 13, 14, 15, 17, 23))
 
 MINIMUM_VERSION = MetadataVersion.IBP_3_0_IV1
 MINIMUM_BOOTSTRAP_VERSION = MetadataVersion.IBP_3_3_IV0
 LATEST_PRODUCTION = MetadataVersion.IBP_3_9_IV0
+"""The highest level that Kafka 3.9 takes for finished: what a new cluster gets unless it asks for another."""
 
 
 class UnknownMetadataVersionError(ValueError):
@@ -130,7 +145,7 @@ def metadata_version_from_text(text: str) -> MetadataVersion:
             best = version
     if best is None or wanted.count(".") != 1:
         raise UnknownMetadataVersionError(
-            f"unknown release {text!r}: use one of {MINIMUM_BOOTSTRAP_VERSION.text} … {LATEST_PRODUCTION.text},"
+            f"unknown release {text!r}: use one of {MINIMUM_BOOTSTRAP_VERSION.text} … {max(MetadataVersion).text},"
             " or a short form such as 3.9"
         )
     return best

@@ -10,7 +10,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import trio
 
@@ -19,6 +19,7 @@ from pykraft.controller.authorizer import Authorizer
 from pykraft.controller.config import ControllerConfig
 from pykraft.controller.controller_registration import own_registration
 from pykraft.controller.errors import ApiError
+from pykraft.controller.releases import refuses_non_voters
 from pykraft.controller.result import ControllerResult, OperationContext
 from pykraft.image.delta import MetadataDelta
 from pykraft.image.metadata_image import MetadataImage
@@ -34,11 +35,11 @@ from pykraft.raft.quorum import QuorumConfig, QuorumNode
 from pykraft.server.announcer import Announcer
 from pykraft.server.bootstrap import activate
 from pykraft.server.events import Emit
+from pykraft.server.features import NO_FEATURES, FinalizedFeatures
 from pykraft.server.listener import Listener, bind
 from pykraft.server.maintenance import run_maintenance
 from pykraft.server.quorum_driver import QuorumDriver
-from pykraft.server.registry import HANDLER_MODULES
-from pykraft.server.releases import KAFKA_3_9, Release
+from pykraft.server.releases import controller_apis
 from pykraft.server.snapshots import Snapshots
 from pykraft.server.storage import Storage, StorageError, open_storage, replay
 from pykraft.server.writer import Writer
@@ -50,16 +51,6 @@ log = logging.getLogger(__name__)
 
 SHUTDOWN_MS_MAX: Final = 5_000
 PLAINTEXT: Final = 0
-
-
-class FinalizedFeatures(NamedTuple):
-    """The finalized feature levels, and the offset of the image in which they last changed (−1: none yet)."""
-
-    levels: Mapping[str, int]
-    offset: int
-
-
-NO_FEATURES: Final = FinalizedFeatures({}, -1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +76,7 @@ class Node:
     config: ControllerConfig
     settings: NodeSettings
     emit: Emit
-    release: Release = KAFKA_3_9
-    apis: dict[ApiKey, tuple[int, int]] = field(init=False)
+    apis: Mapping[ApiKey, tuple[int, int]] = field(init=False)
     cluster_id: str = field(init=False)
     log: MetadataLog = field(init=False)
     writer: Writer = field(init=False)
@@ -98,7 +88,7 @@ class Node:
     leader_id: int = -1
 
     def __post_init__(self) -> None:
-        self.apis = {key: self.release.apis[key] for key in sorted(HANDLER_MODULES) if key in self.release.apis}
+        self.apis = controller_apis(self.config.release)
         self.rng = Random(self.settings.seed)
         self.authorizer = Authorizer(self.config)
         self._migration: Migration | None = None
@@ -158,6 +148,7 @@ class Node:
                 node_id=node_id, cluster_id=self.cluster_id, voters=(node_id,),
                 endpoints={self.endpoint.name: (self.endpoint.host, self.endpoint.port)},
                 directory_id=storage.directory_id,
+                refuses_non_voters=refuses_non_voters(config.release),
             ),
             storage.log, read_quorum_state(storage.log.directory), self.rng,
         )
@@ -190,7 +181,6 @@ class Node:
                     nursery.start_soon(Listener(self, self.endpoint.name, sockets).serve)
                     nursery.start_soon(run_maintenance, self.writer, self.config)
                     nursery.start_soon(self.snapshots.run)
-                    self._report_ready()
                     task_status.started()
             finally:
                 with trio.move_on_after(SHUTDOWN_MS_MAX / 1000, shield=True):
@@ -220,6 +210,8 @@ class Node:
                 log.info("Leadership of epoch %d was lost before the controller was active.", change.epoch)
                 continue
             self.leader_id = self.config.node_id
+            if not self._started.is_set():
+                self._report_ready()  # The first line on stdout, before anything else there is to tell.
             self.emit("leader", epoch=change.epoch)
             self._tell_migration(change)
             self._started.set()

@@ -17,6 +17,7 @@ from typing import Any, Final, cast
 import msgspec
 import trio
 
+from pykraft.controller.releases import DEFAULT_RELEASE, SUPPORTED_FEATURES
 from pykraft.image.metadata_image import MetadataImage
 from pykraft.log.epochs import EpochCache, OffsetAndEpoch
 from pykraft.protocol.api import ApiKey, request_class
@@ -42,7 +43,7 @@ from pykraft.replay.recorded import RecordedLog
 from pykraft.server.dispatch import BadRequestError, request_header
 from pykraft.server.events import Emit
 from pykraft.server.listener import FrameReader, bind
-from pykraft.server.releases import KAFKA_3_9
+from pykraft.server.releases import controller_apis
 
 log = logging.getLogger(__name__)
 
@@ -142,7 +143,8 @@ class ReplayServer:
         self._moved = trio.Event()
         self._end_when_registered: dict[int, int] = {}
         self._leader = answers.Leader(settings.leader_id, self._log.last_epoch)
-        self._apis = {key: KAFKA_3_9.apis[key] for key in OFFERED}
+        offered = controller_apis(DEFAULT_RELEASE)
+        self._apis = {key: offered[key] for key in OFFERED}
         self._handlers: dict[ApiKey, Callable[[Any, int], Awaitable[Any]]] = {
             ApiKey.FETCH: self._fetch,
             ApiKey.API_VERSIONS: self._api_versions,
@@ -262,9 +264,9 @@ class ReplayServer:
                 for key, (first, last) in self._apis.items()
             ],
             supported_features=[
-                SupportedFeatureKey(name=name, min_version=first, max_version=last)
-                for name, first, last in KAFKA_3_9.features
-                if version >= API_VERSIONS_MAX or first > 0
+                SupportedFeatureKey(name=each.name, min_version=each.min_version, max_version=each.max_version)
+                for each in SUPPORTED_FEATURES[DEFAULT_RELEASE]
+                if version >= API_VERSIONS_MAX or each.min_version > 0
             ],
             finalized_features_epoch=self._image.offset,
             finalized_features=[

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 if TYPE_CHECKING:
     import trio
 
+    from pykraft.controller.config import ControllerConfig
     from pykraft.image.metadata_image import MetadataImage
     from pykraft.server.node import Node
 
@@ -97,11 +98,11 @@ class Controller:
             raise ControllerError(f"the controller at {self.address} has not stopped within {STOP_TIMEOUT_S} s")
         self.check()
 
-    def start(self, settings: dict[str, Any], properties: dict[str, str]) -> None:
+    def start(self, settings: dict[str, Any], config: ControllerConfig) -> None:
         """Run it in a thread and wait until it is ready. Raises ControllerError."""
         started = threading.Event()
         self._thread = threading.Thread(
-            target=self._run, args=(settings, properties, started), name="pykraft controller", daemon=True
+            target=self._run, args=(settings, config, started), name="pykraft controller", daemon=True
         )
         self._thread.start()
         if not started.wait(START_TIMEOUT_S):
@@ -111,11 +112,11 @@ class Controller:
     def _alive(self) -> bool:
         return self._thread is not None and self._thread.is_alive() and self._error is None
 
-    def _run(self, settings: dict[str, Any], properties: dict[str, str], started: threading.Event) -> None:
+    def _run(self, settings: dict[str, Any], config: ControllerConfig, started: threading.Event) -> None:
         import trio
 
         try:
-            trio.run(self._main, settings, properties, started)
+            trio.run(self._main, settings, config, started)
         except BaseException as error:
             self._error = error
         finally:
@@ -123,11 +124,11 @@ class Controller:
             with self._changed:
                 self._changed.notify_all()
 
-    async def _main(self, settings: dict[str, Any], properties: dict[str, str], started: threading.Event) -> None:
+    async def _main(self, settings: dict[str, Any], config: ControllerConfig, started: threading.Event) -> None:
         import trio
 
         self._token = trio.lowlevel.current_trio_token()
-        node = self._node = _node(settings, properties, self._emit)
+        node = self._node = _node(settings, config, self._emit)
         async with trio.open_nursery() as nursery:
             self._scope = nursery.cancel_scope
             await nursery.start(node.run)
@@ -156,21 +157,23 @@ def controller(
 ) -> Iterator[Controller]:
     """A controller that runs, in a thread of its own, as long as the block.
 
-    `release` is the metadata.version of a new cluster; without `data_directory` it keeps its data in a temporary one;
+    `release` is the release of Kafka to stand for and the metadata.version of a new cluster, of which
+    `inter_broker_protocol_version` makes another; without `data_directory` it keeps its data in a temporary one;
     `zookeeper` is the connect string of a cluster to migrate; `seed` fixes all that is drawn at random; `overrides`
     are Kafka's keys with `_` for `.`, such as `broker_session_timeout_ms=1000`.
-    Raises ControllerError when it does not start or stop, with the cause.
+    Raises ConfigError for a release or overrides that cannot be, ControllerError when it does not start or stop, with
+    the cause.
 
     >>> with pykraft.testing.controller(release="3.9-IV0") as c:
     ...     start_my_brokers(voters=f"{c.node_id}@{c.address}", cluster_id=c.cluster_id)
     """
-    properties = _properties(release, node_id, zookeeper, overrides)
+    config = _config(release, node_id, zookeeper, overrides)
     with _directory(data_directory) as directory:
         handle = Controller(node_id, directory)
         try:
             handle.start({
                 "data_directory": directory, "host": host, "port": port, "cluster_id": cluster_id, "seed": seed
-            }, properties)
+            }, config)
             yield handle
         finally:
             handle.stop()
@@ -193,12 +196,12 @@ async def serve_controller(
     """The same for a trio test: starts the node in `nursery` and gives it once it is ready; cancelling ends it."""
     import trio
 
-    properties = _properties(release, node_id, zookeeper, overrides)
+    config = _config(release, node_id, zookeeper, overrides)
 
     async def serve(task_status: trio.TaskStatus[Node] = trio.TASK_STATUS_IGNORED) -> None:
         with _directory(data_directory) as directory:
             settings = {"data_directory": directory, "host": host, "port": port, "cluster_id": cluster_id, "seed": seed}
-            node = _node(settings, properties, emit)
+            node = _node(settings, config, emit)
             async with trio.open_nursery() as inner:
                 await inner.start(node.run)
                 task_status.started(node)
@@ -207,16 +210,17 @@ async def serve_controller(
     return node
 
 
-def _node(settings: dict[str, Any], properties: dict[str, str], emit: Callable[..., None]) -> Node:
-    from pykraft.controller.config import ControllerConfig
+def _node(settings: dict[str, Any], config: ControllerConfig, emit: Callable[..., None]) -> Node:
     from pykraft.server.node import Node, NodeSettings
 
-    return Node(ControllerConfig.from_properties(properties), NodeSettings(**settings), emit)
+    return Node(config, NodeSettings(**settings), emit)
 
 
-def _properties(
+def _config(
     release: str, node_id: int, zookeeper: str | None, overrides: dict[str, object]
-) -> dict[str, str]:
+) -> ControllerConfig:
+    from pykraft.controller.config import ControllerConfig
+
     properties = {"inter.broker.protocol.version": release, "node.id": str(node_id)}
     if zookeeper is not None:
         properties["zookeeper.connect"] = zookeeper
@@ -224,7 +228,7 @@ def _properties(
     for name, value in overrides.items():
         text = str(value).lower() if isinstance(value, bool) else str(value)
         properties[name.replace("_", ".")] = text
-    return properties
+    return ControllerConfig.from_properties(properties, release)
 
 
 @contextmanager

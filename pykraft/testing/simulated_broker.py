@@ -21,6 +21,7 @@ from pykraft.protocol import frame
 from pykraft.protocol._message import Message
 from pykraft.protocol.api import ApiKey, spec
 from pykraft.protocol.errors import ErrorCode
+from pykraft.protocol.messages.api_versions_request import ApiVersionsRequestData
 from pykraft.protocol.messages.api_versions_response import ApiVersion, ApiVersionsResponseData
 from pykraft.protocol.messages.broker_heartbeat_request import BrokerHeartbeatRequestData
 from pykraft.protocol.messages.broker_heartbeat_response import BrokerHeartbeatResponseData
@@ -118,6 +119,7 @@ class SimulatedBroker:
     requests: Counter[str] = field(default_factory=Counter)
     partitions: dict[tuple[str, int], LeaderAndIsrPartitionState] = field(default_factory=dict)
     live_brokers: frozenset[int] = frozenset()
+    _highest: dict[int, int] = field(default_factory=dict)
     _correlation: int = 0
     _incarnation: Uuid = b""
     _log_dir: Uuid = b""
@@ -145,6 +147,9 @@ class SimulatedBroker:
 
     async def _live(self, stream: trio.SocketStream) -> None:
         """Register, then heartbeats, on one connection; returns when the registration has to be done again."""
+        offered = await self._call(stream, ApiVersionsRequestData(), ApiKey.API_VERSIONS, 0)
+        assert isinstance(offered, ApiVersionsResponseData)
+        self._highest = {each.api_key: each.max_version for each in offered.api_keys}
         registered = False
         while not registered:
             registered = await self._register(stream)
@@ -198,6 +203,7 @@ class SimulatedBroker:
         return error in _TRY_AGAIN and error is not ErrorCode.BROKER_ID_NOT_REGISTERED
 
     async def _call(self, stream: trio.SocketStream, request: Message, key: ApiKey, version: int) -> Message:
+        version = min(version, self._highest.get(key, version))
         self._correlation += 1
         header = RequestHeaderData(
             request_api_key=key,

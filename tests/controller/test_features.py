@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pykraft.controller.features import KRAFT_VERSION, SUPPORTED_FEATURES, UpgradeType, update_features
+from pykraft.controller.features import UpgradeType, update_features
+from pykraft.controller.releases import KRAFT_VERSION, SUPPORTED_FEATURES
 from pykraft.image.metadata_version import FEATURE_NAME, MetadataVersion
 from pykraft.image.model import ZkMigrationState
 from pykraft.protocol.errors import ErrorCode
@@ -119,6 +120,6 @@ def test_allow_downgrade_of_version_0_counts_for_nothing() -> None:
 
 
 def test_what_this_controller_supports() -> None:
-    assert {(found.name, found.min_version, found.max_version) for found in SUPPORTED_FEATURES} == {
+    assert {(found.name, found.min_version, found.max_version) for found in SUPPORTED_FEATURES["3.9"]} == {
         (FEATURE_NAME, 1, 21), (KRAFT_VERSION, 0, 1)
     }

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from pykraft.controller.errors import ApiError
-from pykraft.controller.registration import REGISTRATION_RULES, register_broker
+from pykraft.controller.registration import register_broker
 from pykraft.image.metadata_version import FEATURE_NAME, MetadataVersion
 from pykraft.image.model import ZkMigrationState
 from pykraft.protocol.errors import ErrorCode
@@ -29,8 +30,9 @@ INCARNATION = bytes([7]) * 16
 
 def answer(cluster: Cluster, request: BrokerRegistrationRequestData, release: str = "3.9") -> ErrorCode:
     """The error code of a registration; its records are applied."""
+    cluster.config = replace(cluster.config, release=release)
     try:
-        cluster.run(lambda ctx: register_broker(ctx, request, REGISTRATION_RULES[release]))
+        cluster.run(lambda ctx: register_broker(ctx, request))
     except ApiError as error:
         return error.code
     return NONE

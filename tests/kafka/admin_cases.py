@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from pykraft.controller.features import SUPPORTED_FEATURES
+from pykraft.controller.releases import SUPPORTED_FEATURES
 from pykraft.controller.result import RECORDS_PER_USER_OPERATION_MAX
 from pykraft.controller.topic_config_definitions import TOPIC_CONFIGS
 from pykraft.protocol._message import Message
@@ -577,7 +577,7 @@ def setting_up(cluster_id: str) -> tuple[Case, ...]:
     """A registered, unfenced broker and two topics on it; for sides behind a socket."""
     features = [
         Feature(name=feature.name, min_supported_version=feature.min_version, max_supported_version=feature.max_version)
-        for feature in SUPPORTED_FEATURES
+        for feature in SUPPORTED_FEATURES["3.9"]
     ]
     registration = BrokerRegistrationRequestData(
         broker_id=BROKER_ID, cluster_id=cluster_id, incarnation_id=bytes(15) + b"\x63", rack=None, features=features,

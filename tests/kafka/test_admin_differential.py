@@ -16,7 +16,7 @@ import javaproperties
 import pytest
 
 from pykraft.controller.errors import ApiError
-from pykraft.controller.features import SUPPORTED_FEATURES
+from pykraft.controller.releases import SUPPORTED_FEATURES
 from pykraft.image.metadata_version import MetadataVersion, metadata_version_from_text
 from pykraft.lab.cluster import Lab, new_cluster_id
 from pykraft.log.batch import iter_batches
@@ -142,7 +142,7 @@ def _set_up(side: ServedSide, cluster_id: str) -> None:
 
 def _copy_set_up(kafka: ServedSide, functions: FunctionSide, version: MetadataVersion, port: int) -> None:
     """What the other sides hold, as records: features, the controller, the broker, the topics."""
-    ranges = [(feature.name, feature.min_version, feature.max_version) for feature in SUPPORTED_FEATURES]
+    ranges = [(feature.name, feature.min_version, feature.max_version) for feature in SUPPORTED_FEATURES["3.9"]]
     registration, creation = kafka.answers[cases.REGISTRATION], kafka.answers[cases.CREATION]
     assert isinstance(registration, BrokerRegistrationResponseData)
     assert isinstance(creation, CreateTopicsResponseData)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Self
 
@@ -31,8 +31,10 @@ DEADLINE_S = 10.0
 class Client:
     """One connection. `ask` sends a request and gives its response; `send` and `receive` move raw frames."""
 
-    def __init__(self, stream: trio.SocketStream) -> None:
+    def __init__(self, stream: trio.SocketStream, apis: Mapping[ApiKey, tuple[int, int]] | None = None) -> None:
+        """`apis`: the versions that the node offers."""
         self.stream = stream
+        self._apis = apis
         self._correlation_id = 0
         self._buffer = bytearray()
 
@@ -40,11 +42,13 @@ class Client:
     async def open(cls, node: Node | str) -> Self:
         """Connect to a node or to `host:port`."""
         host, _, port = (node if isinstance(node, str) else node.address).rpartition(":")
-        return cls(await trio.open_tcp_stream(host, int(port)))
+        return cls(await trio.open_tcp_stream(host, int(port)), None if isinstance(node, str) else node.apis)
 
     async def ask(self, request: Any, version: int | None = None) -> Any:
+        """The response; without a version in the highest one that the node, or 3.9, offers."""
         key = ApiKey(request.API_KEY)
-        version = spec(key).max_version if version is None else version
+        if version is None:
+            version = spec(key).max_version if self._apis is None else self._apis[key][1]
         self._correlation_id += 1
         await self.send(encode_request(header(key, version, self._correlation_id), request))
         frame = await self.receive()

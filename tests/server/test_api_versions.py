@@ -1,20 +1,22 @@
-"""ApiVersions as Kafka 3.9 answers it, and the registry that it is derived from."""
+"""ApiVersions as the releases of Kafka answer it, and the registry that it is derived from."""
 
 from __future__ import annotations
 
 from importlib import import_module
 
 import pytest
+import trio
 
-from pykraft.controller.features import SUPPORTED_FEATURES
-from pykraft.protocol.api import ApiKey, spec
+from pykraft.controller.releases import RELEASES
+from pykraft.protocol.api import ApiKey
 from pykraft.protocol.errors import ErrorCode
 from pykraft.protocol.frame import decode_response, encode_request
 from pykraft.protocol.messages.api_versions_request import ApiVersionsRequestData
 from pykraft.protocol.messages.api_versions_response import ApiVersionsResponseData
 from pykraft.server.node import Node
 from pykraft.server.registry import HANDLER_MODULES, HANDLERS
-from pykraft.server.releases import KAFKA_3_9
+from pykraft.server.releases import controller_apis
+from pykraft.testing import serve_controller
 from tests.server.client import connected, header
 
 REQUEST = ApiVersionsRequestData(client_software_name="apache-kafka-java", client_software_version="3.9.1")
@@ -27,16 +29,102 @@ def test_the_module_table_is_what_the_modules_register() -> None:
     assert registered == HANDLER_MODULES
 
 
-def test_every_api_of_the_release_is_handled_in_all_its_versions() -> None:
-    assert set(KAFKA_3_9.apis) == set(HANDLER_MODULES)
-    for key, (lowest, highest) in KAFKA_3_9.apis.items():
-        assert spec(key).min_version <= lowest <= highest <= spec(key).max_version, key.name
-        assert "controller" in spec(key).listeners, key.name
+def test_every_api_of_every_release_has_a_handler() -> None:
+    assert set().union(*(controller_apis(release) for release in RELEASES)) == set(HANDLER_MODULES)
 
 
-def test_the_features_listed_are_those_the_controller_registers_with() -> None:
-    registered = {(each.name, int(each.min_version), int(each.max_version)) for each in SUPPORTED_FEATURES}
-    assert set(KAFKA_3_9.features) == registered
+# What the released controllers answered: key, then versions by release; "-" is not offered, "=" as in the one before.
+OFFERED = """
+    3.4  3.5  3.6  3.7  3.8  3.9  4.0  4.1
+1   0-13 0-15 =    0-16 =    0-17 4-17 4-18
+7   0-3  =    =    =    =    =    -    -
+17  0-1  =    =    =    =    =    =    =
+18  0-3  =    =    =    =    0-4  =    =
+19  0-7  =    =    =    =    =    2-7  =
+20  0-6  =    =    =    =    =    1-6  =
+29  0-3  =    =    =    =    =    1-3  =
+30  0-3  =    =    =    =    =    1-3  =
+31  0-3  =    =    =    =    =    1-3  =
+32  -    -    -    0-4  =    =    1-4  =
+33  0-2  =    =    =    =    =    =    =
+36  0-2  =    =    =    =    =    =    =
+37  0-3  =    =    =    =    =    =    =
+38  -    -    0-3  =    =    =    1-3  =
+39  -    -    0-2  =    =    =    1-2  =
+40  -    -    0-2  =    =    =    1-2  =
+41  -    -    0-3  =    =    =    1-3  =
+43  0-2  =    =    =    =    =    =    =
+44  0-1  =    =    =    =    =    =    =
+45  0-0  =    =    =    =    =    =    0-1
+46  0-0  =    =    =    =    =    =    =
+49  0-1  =    =    =    =    =    =    =
+50  -    0-0  =    =    =    =    =    =
+51  -    0-0  =    =    =    =    =    =
+52  0-0  =    =    =    =    0-1  0-2  =
+53  0-0  =    =    =    =    0-1  =    =
+54  0-0  =    =    =    =    0-1  =    =
+55  0-1  =    =    =    =    0-2  =    =
+56  0-2  0-3  =    =    =    =    2-3  =
+57  0-1  =    =    =    =    =    0-2  =
+58  0-0  =    =    =    =    =    =    =
+59  0-0  =    =    =    =    0-1  =    =
+60  -    -    -    0-1  =    =    0-2  =
+62  0-1  =    =    0-3  =    0-4  =    =
+63  0-0  =    =    0-1  =    =    =    =
+64  0-0  =    =    =    =    =    =    =
+67  0-0  =    =    =    =    =    =    =
+70  -    -    -    0-0  =    =    =    =
+73  -    -    -    0-0  =    =    =    =
+80  -    -    -    -    -    0-0  =    =
+81  -    -    -    -    -    0-0  =    =
+82  -    -    -    -    -    0-0  =    =
+"""
+
+
+def offered(release: str) -> dict[int, tuple[int, int]]:
+    heads, *rows = (row.split() for row in OFFERED.strip("\n").splitlines())
+    found = {}
+    for key, *cells in rows:
+        column = heads.index(release)
+        while cells[column] == "=":
+            column -= 1
+        if cells[column] != "-":
+            low, high = cells[column].split("-")
+            found[int(key)] = int(low), int(high)
+    return found
+
+
+KRAFT = {"kraft.version": (0, 1)}
+FEATURES_4 = {**KRAFT, "group.version": (0, 1), "transaction.version": (0, 2)}
+SUPPORTED = {
+    "3.4": ((1, 8), {}), "3.5": ((1, 11), {}), "3.6": ((1, 14), {}), "3.7": ((1, 19), {}), "3.8": ((1, 20), {}),
+    "3.9": ((1, 21), KRAFT), "4.0": ((7, 25), FEATURES_4), "4.1": ((7, 27), {**FEATURES_4, "share.version": (0, 1)}),
+}
+
+
+@pytest.mark.parametrize("release", RELEASES)
+async def test_a_release_offers_what_its_own_controller_does(release: str, nursery: trio.Nursery) -> None:
+    node = await serve_controller(nursery, release=release)
+    (low, high), others = SUPPORTED[release]
+    highest = controller_apis(release)[ApiKey.API_VERSIONS][1]
+    async with connected(node) as client:
+        for version in range(highest + 1):
+            answer = await client.ask(REQUEST, version)
+            listed = {each.api_key: (each.min_version, each.max_version) for each in answer.api_keys}
+            assert listed == offered(release)
+            supported = {each.name: (each.min_version, each.max_version) for each in answer.supported_features}
+            finalized = {each.name: each.max_version_level for each in answer.finalized_features}
+            if version < 3:
+                assert supported == finalized == {}
+                continue
+            assert supported == {"metadata.version": (low, high), **(others if version >= 4 else {})}
+            if release in ("3.4", "3.5"):
+                assert (finalized, answer.finalized_features_epoch) == ({}, -1)
+            elif release in ("4.0", "4.1"):
+                assert finalized == {"metadata.version": high, "group.version": 1, "transaction.version": 2}
+                assert answer.finalized_features_epoch == 5
+            else:
+                assert (finalized, answer.finalized_features_epoch) == ({"metadata.version": high}, 4)
 
 
 @pytest.mark.parametrize("version", [0, 1, 2, 3, 4])
@@ -45,8 +133,7 @@ async def test_it_lists_apis_and_features(node: Node, version: int) -> None:
         answer = await client.ask(REQUEST, version)
     assert answer.error_code == ErrorCode.NONE
     keys = [each.api_key for each in answer.api_keys]
-    assert keys == sorted(KAFKA_3_9.apis)
-    assert {each.api_key: (each.min_version, each.max_version) for each in answer.api_keys} == KAFKA_3_9.apis
+    assert keys == sorted(offered("3.9"))
     supported = {each.name: (each.min_version, each.max_version) for each in answer.supported_features}
     if version < 3:
         assert supported == {}

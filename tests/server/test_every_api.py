@@ -15,10 +15,11 @@ from pykraft.protocol.messages.create_topics_request import CreatableTopic, Crea
 from pykraft.protocol.messages.elect_leaders_request import ElectLeadersRequestData
 from pykraft.protocol.messages.fetch_request import FetchRequestData
 from pykraft.server.node import Node
-from pykraft.server.releases import KAFKA_3_9
+from pykraft.server.releases import controller_apis
 from tests.protocol.values import message_value
 from tests.server.client import Client, header, register
 
+APIS = controller_apis("3.9")
 VALUES_PER_VERSION = 6
 RAFT = {ApiKey.VOTE, ApiKey.BEGIN_QUORUM_EPOCH, ApiKey.END_QUORUM_EPOCH}
 """A drawn value can depose the leader: they are drawn last."""
@@ -50,12 +51,12 @@ def drawn(key: ApiKey, version: int, rng: random.Random) -> Any:
 async def test_drawn_requests_are_answered(node: Node, caplog: pytest.LogCaptureFixture, seed: int) -> None:
     rng = random.Random(seed)
     topic = CreatableTopic(name="a", num_partitions=2, replication_factor=1)
-    keys = [key for key in KAFKA_3_9.apis if key not in RAFT] + sorted(RAFT)
+    keys = [key for key in APIS if key not in RAFT] + sorted(RAFT)
     client = await Client.open(node)
     await register(client, node, 1)
     await client.ask(CreateTopicsRequestData(topics=[topic]))
     for key in keys:
-        lowest, highest = KAFKA_3_9.apis[key]
+        lowest, highest = APIS[key]
         for version in range(lowest, highest + 1):
             for _ in range(VALUES_PER_VERSION):
                 client, _ = await answer(node, client, drawn(key, version, rng), version)
@@ -103,7 +104,7 @@ def has_no_place(request: Any, version: int) -> bool:
 @pytest.mark.parametrize("key", REFUSED, ids=lambda key: key.name)
 async def test_not_controller_is_where_get_error_response_puts_it(node: Node, key: ApiKey) -> None:
     rng = random.Random(7)
-    lowest, highest = KAFKA_3_9.apis[key]
+    lowest, highest = APIS[key]
     node.writer.resign()
     client = await Client.open(node)
     for version in range(lowest, highest + 1):

@@ -1,9 +1,10 @@
-"""ApiVersions (18): v0–4. Which APIs, versions and features this controller offers.
+"""ApiVersions (18): v0–3, from release 3.9 on v0–4. Which APIs, versions and features the release stood for offers.
 
-- A version above 4 gets a v0 answer with UNSUPPORTED_VERSION (35) and the one entry for ApiVersions (KIP-511).
+- A version above that gets a v0 answer with UNSUPPORTED_VERSION (35) and the one entry for ApiVersions (KIP-511).
 - v3+: a client software name or version that is not [a-zA-Z0-9] with dots and dashes inside gets 42.
 - Features with minimum 0 (kraft.version) only in v4 answers: clients before 3.9 refuse them.
-- ZkMigrationReady is `zookeeper.metadata.migration.enable`; finalized features at level 0 are not listed.
+- ZkMigrationReady is `zookeeper.metadata.migration.enable`, from 3.5 on; finalized features are told from 3.6 on, those
+  at level 0 are not listed.
 Source: ApiVersionsRequest.java, ApiVersionsResponse.java, ApiVersionManager.scala.
 """
 
@@ -11,6 +12,11 @@ from __future__ import annotations
 
 import re
 
+from pykraft.controller.releases import (
+    SUPPORTED_FEATURES,
+    tells_finalized_features,
+    tells_migration_readiness,
+)
 from pykraft.protocol.api import ApiKey
 from pykraft.protocol.errors import ErrorCode
 from pykraft.protocol.messages.api_versions_request import ApiVersionsRequestData
@@ -20,6 +26,7 @@ from pykraft.protocol.messages.api_versions_response import (
     FinalizedFeatureKey,
     SupportedFeatureKey,
 )
+from pykraft.server.features import NO_FEATURES
 from pykraft.server.registry import RequestContext, handles
 
 _SOFTWARE = re.compile(r"[a-zA-Z0-9](?:[a-zA-Z0-9\-.]*[a-zA-Z0-9])?")
@@ -36,15 +43,16 @@ async def handle(context: RequestContext, request: ApiVersionsRequestData | None
         _SOFTWARE.fullmatch(request.client_software_name) and _SOFTWARE.fullmatch(request.client_software_version)
     ):
         return ApiVersionsResponseData(error_code=ErrorCode.INVALID_REQUEST)
-    finalized = node.finalized_features
+    release = node.config.release
+    finalized = node.finalized_features if tells_finalized_features(release) else NO_FEATURES
     return ApiVersionsResponseData(
         api_keys=[
             ApiVersion(api_key=key, min_version=first, max_version=last) for key, (first, last) in node.apis.items()
         ],
         supported_features=[
-            SupportedFeatureKey(name=name, min_version=first, max_version=last)
-            for name, first, last in node.release.features
-            if version >= 4 or first > 0
+            SupportedFeatureKey(name=each.name, min_version=each.min_version, max_version=each.max_version)
+            for each in SUPPORTED_FEATURES[release]
+            if version >= 4 or each.min_version > 0
         ],
         finalized_features_epoch=finalized.offset,
         finalized_features=[
@@ -52,5 +60,7 @@ async def handle(context: RequestContext, request: ApiVersionsRequestData | None
             for name, level in finalized.levels.items()
             if level > 0
         ],
-        zk_migration_ready=node.config.zookeeper_metadata_migration_enable,
+        zk_migration_ready=(
+            node.config.zookeeper_metadata_migration_enable and tells_migration_readiness(release)
+        ),
     )
