@@ -188,7 +188,7 @@ def test_a_properties_file(tmp_path: Path) -> None:
         stderr=subprocess.DEVNULL,
     ) as process:
         assert process.stdout is not None
-        events: list[dict[str, Any]] = [json.loads(process.stdout.readline()) for _ in range(2)]
+        ready: dict[str, Any] = json.loads(process.stdout.readline())
         process.terminate()
-    assert (events[1]["node_id"], events[1]["listener"]) == (42, "kafka-1:19093")
+    assert (ready["event"], ready["node_id"], ready["listener"]) == ("ready", 42, "kafka-1:19093")
     assert (tmp_path / "kafka" / "meta.properties").exists()

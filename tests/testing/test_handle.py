@@ -97,7 +97,7 @@ async def test_in_a_nursery(nursery: trio.Nursery) -> None:
     node = await pykraft.testing.serve_controller(
         nursery, release="3.9-IV0", emit=lambda event, **fields: events.append(event)
     )
-    assert events == ["leader", "ready"]
+    assert events == ["ready", "leader"]
     assert node.address.startswith("127.0.0.1:")
 
 
