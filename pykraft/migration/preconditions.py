@@ -124,7 +124,7 @@ def topics_without_id(topics: Sequence[str]) -> str | None:
     if not topics:
         return None
     return (
-        f"topic {_some(sorted(topics))} has no topic_id in ZooKeeper: with inter.broker.protocol.version 2.8 or later"
+        f"topic {some(sorted(topics))} has no topic_id in ZooKeeper: with inter.broker.protocol.version 2.8 or later"
         " on all brokers have a new ZooKeeper controller elected (delete /controller), which gives every topic an id"
     )
 
@@ -142,9 +142,10 @@ def log_behind_zookeeper(image: MetadataImage, state: ZkMigrationLeadershipState
 
 def _brokers(named: Mapping[int, str]) -> str:
     texts = [f"{id_} ({text})" if text else str(id_) for id_, text in sorted(named.items())]
-    return f"broker {_some(texts)}"
+    return f"broker {some(texts)}"
 
 
-def _some(names: Collection[str]) -> str:
+def some(names: Collection[str]) -> str:
+    """Up to NAMED_MAX of them, and how many more."""
     listed = ", ".join(list(names)[:NAMED_MAX])
     return listed if len(names) <= NAMED_MAX else f"{listed} and {len(names) - NAMED_MAX} more"

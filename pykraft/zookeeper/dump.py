@@ -72,10 +72,13 @@ class Ephemerals(enum.Enum):
     EPHEMERAL = "ephemeral"
 
 
-async def dump_tree(port: ZooKeeperPort, *, with_acls: bool = False) -> TreeDump:
+async def dump_tree(
+    port: ZooKeeperPort, *, with_acls: bool = False, refused: dict[str, ZkCode] | None = None
+) -> TreeDump:
     """Read every znode. A znode that goes away meanwhile is left out, with those below it.
 
-    Raises RequestFailedError naming the path of a znode that may not be read.
+    Raises RequestFailedError naming the path of a znode that may not be read; with `refused` it is put there instead
+    and left out.
     """
     tree: TreeDump = {}
     level = ["/"]
@@ -84,7 +87,7 @@ async def dump_tree(port: ZooKeeperPort, *, with_acls: bool = False) -> TreeDump
         found: list[str] = []
         for path, children in zip(level, names, strict=True):
             if isinstance(children, ReadError):
-                _require_gone(path, children)
+                _require_gone(path, children, refused)
             else:
                 base = "" if path == "/" else path
                 found.extend(f"{base}/{name}" for name in sorted(children.children))
@@ -93,7 +96,7 @@ async def dump_tree(port: ZooKeeperPort, *, with_acls: bool = False) -> TreeDump
         level = []
         for path, result, acl in zip(found, await get_data_many(port, found), acls, strict=True):
             if isinstance(result, ReadError):
-                _require_gone(path, result)
+                _require_gone(path, result, refused)
                 continue
             tree[path] = _znode(result, acl)
             if result.stat.num_children:
@@ -101,9 +104,12 @@ async def dump_tree(port: ZooKeeperPort, *, with_acls: bool = False) -> TreeDump
     return tree
 
 
-def _require_gone(path: str, error: ReadError) -> None:
-    if error.code is not ZkCode.NO_NODE:
+def _require_gone(path: str, error: ReadError, refused: dict[str, ZkCode] | None) -> None:
+    if error.code is ZkCode.NO_NODE:
+        return
+    if refused is None:
         raise RequestFailedError(error.code, "reading", path)
+    refused[path] = error.code
 
 
 def _znode(result: DataResult, acls: ZkAcls | ReadError | None) -> ZnodeDump:
