@@ -146,6 +146,7 @@ def replay(opened: MetadataLog, delta_from: int | None = None) -> MetadataImage:
 def _load_snapshot(image: MetadataImage, opened: MetadataLog, snapshot: OffsetAndEpoch) -> int:
     """Apply a snapshot; the offset to go on from. All of its records stand at its last offset, as in Kafka."""
     last_offset = snapshot.offset - 1
+    log.info("Loading snapshot %s.", checkpoint_name(snapshot))
     for batch in iter_checkpoint(opened.directory / checkpoint_name(snapshot)):
         if not batch.header.is_control:
             apply_values(image, batch.values, repeat(last_offset), snapshot.epoch)
