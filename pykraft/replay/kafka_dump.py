@@ -31,6 +31,7 @@ _DELETE_HORIZON: Final = 0x40
 _NO_HEADERS: Final = " sequence: -1 headerKeys: []"
 _CONTROL_KEY_BYTES: Final = 4
 _MARKER_BYTES: Final = 6
+_INT_MAX: Final = (1 << 31) - 1
 _LABELS: Final[dict[int, tuple[str, tuple[int, int]]]] = {
     ControlRecordType.LEADER_CHANGE: ("LeaderChange:", (4, 1)),
     ControlRecordType.SNAPSHOT_HEADER: ("SnapshotHeader", (0, 0)),
@@ -104,7 +105,7 @@ def batch_line(header: BatchHeader, position: int, batch: bytes) -> str:
     attributes = header.attributes
     last_sequence = -1
     if header.base_sequence != -1:
-        last_sequence = (header.base_sequence + header.last_offset_delta) & 0x7FFFFFFF
+        last_sequence = _incremented(header.base_sequence, header.last_offset_delta)
     horizon = f"OptionalLong[{header.base_timestamp_ms}]" if attributes & _DELETE_HORIZON else "OptionalLong.empty"
     time_type = "LogAppendTime" if attributes & _LOG_APPEND_TIME else "CreateTime"
     is_valid = header.size >= HEADER_SIZE and batch_crc(batch, 0, header.size) == header.crc
@@ -148,7 +149,12 @@ def _size(part: bytes | None) -> int:
 def _sequence(record: RawRecord, header: BatchHeader) -> int:
     if header.base_sequence < 0:
         return -1
-    return (header.base_sequence + record.offset - header.base_offset) & 0x7FFFFFFF
+    return _incremented(header.base_sequence, record.offset - header.base_offset)
+
+
+def _incremented(sequence: int, by: int) -> int:
+    """A sequence number some steps on: after the largest comes 0."""
+    return sequence + by - (1 << 31 if sequence > _INT_MAX - by else 0)
 
 
 def _java(value: bool) -> str:

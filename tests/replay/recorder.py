@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from pathlib import Path
 
 from pykraft.lab.cluster import Lab, new_cluster_id
 from pykraft.log.metadata_log import DIRECTORY_NAME
 from pykraft.protocol._message import Message
 from pykraft.protocol.api import ApiKey, spec
+from pykraft.protocol.errors import ErrorCode
 from pykraft.protocol.messages import incremental_alter_configs_request as configs
 from pykraft.protocol.messages.allocate_producer_ids_request import AllocateProducerIdsRequestData
 from pykraft.protocol.messages.alter_client_quotas_request import (
@@ -37,6 +39,7 @@ from tests.kafka.admin_sides import Connection
 
 NODE_ID = 3000
 BROKERS = (0, 1, 2)
+ACTIVE_TIMEOUT_S = 30.0
 CHECKPOINT_TIMEOUT_S = 20.0
 ODD_TEXT = 'quote " backslash \\ bell \x07 del \x7f tab \t umlaut ü line \u2028 emoji \U0001f980'
 
@@ -47,17 +50,15 @@ def record(folder: Path, release: str) -> Path:
     with Lab(folder, release) as lab:
         extra = {"metadata.log.max.record.bytes.between.snapshots": 1500, "broker.session.timeout.ms": 60000}
         node = lab.kraft_controller(NODE_ID, cluster_id, extra=extra)
-        connection = Connection(node.port)
-        for request in _requests(connection, release, cluster_id):
-            if "controller" in spec(request.API_KEY, release).listeners:
-                _ask(connection, release, request)
+        with closing(Connection(node.port)) as connection:
+            for request in _requests(connection, release, cluster_id):
+                if "controller" in spec(request.API_KEY, release).listeners:
+                    _ask(connection, release, request)
         directory = node.folder / "data" / DIRECTORY_NAME
-        before = len(list(directory.glob("*.checkpoint")))
         deadline = time.monotonic() + CHECKPOINT_TIMEOUT_S
-        while len(list(directory.glob("*.checkpoint"))) == before:
-            assert time.monotonic() < deadline, f"{directory} has got no further checkpoint"
+        while not list(directory.glob("*.checkpoint")):
+            assert time.monotonic() < deadline, f"{directory} has got no checkpoint"
             time.sleep(0.05)
-        connection.close()
         node.stop()
     return node.folder / "data"
 
@@ -91,7 +92,9 @@ def _requests(connection: Connection, release: str, cluster_id: str) -> list[Mes
         EntryData(entity=[EntityData(entity_type="user", entity_name="x")], ops=[OpData("consumer_byte_rate", 0.001)]),
     ]  # fmt: skip
     gone = [EntryData(entity=client, ops=[OpData(key="consumer_byte_rate", remove=True)])]
-    scram = ScramCredentialUpsertion(name="alice", mechanism=1, iterations=4096, salt=b"salt", salted_password=bytes(32))
+    scram = ScramCredentialUpsertion(
+        name="alice", mechanism=1, iterations=4096, salt=b"salt", salted_password=bytes(32)
+    )
     changes = [
         configs.AlterableConfig(name="cleanup.policy", config_operation=0, value="compact"),
         configs.AlterableConfig(name="retention.ms", config_operation=1, value=None),
@@ -126,14 +129,21 @@ def _register(connection: Connection, release: str, cluster_id: str, broker: int
         )
     ]  # fmt: skip
     listener = Listener(name="PLAINTEXT", host="127.0.0.1", port=9092 + broker, security_protocol=0)
+    has_directories = spec(ApiKey.BROKER_REGISTRATION, release).max_version > 1
     request = BrokerRegistrationRequestData(
         broker_id=broker, cluster_id=cluster_id, incarnation_id=bytes(15) + bytes([broker + 1]), features=features,
         listeners=[listener], rack=None if broker else "rack-ü",
-        log_dirs=[bytes(8) + b"logdir" + bytes([1, broker])] if spec(ApiKey.BROKER_REGISTRATION, release).max_version > 1 else [],
+        log_dirs=[bytes(8) + b"logdir" + bytes([1, broker])] if has_directories else [],
     )  # fmt: skip
-    answer = _ask(connection, release, request)
-    assert isinstance(answer, BrokerRegistrationResponseData)
-    assert answer.error_code == 0, answer
+    deadline = time.monotonic() + ACTIVE_TIMEOUT_S
+    while True:
+        answer = _ask(connection, release, request)
+        assert isinstance(answer, BrokerRegistrationResponseData)
+        if answer.error_code != ErrorCode.NOT_CONTROLLER:
+            break
+        assert time.monotonic() < deadline, "the controller does not become active"
+        time.sleep(0.05)
+    assert answer.error_code == ErrorCode.NONE, answer
     _ask(connection, release, _heartbeat(broker, answer.broker_epoch))
     return answer.broker_epoch
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import lzma
 import random
 from pathlib import Path
@@ -39,10 +40,8 @@ def recorded_text(release: str) -> str:
 def dump_text(path: Path, release: str, *, skip_record_metadata: bool = False, shown: str | None = None) -> str:
     """What we print of a file, `Dumping …` included, as far as it goes."""
     pieces = [f"Dumping {shown or path.name}\n"]
-    try:
+    with contextlib.suppress(UnreadableError):
         pieces.extend(KafkaDump(path, release_named(release), skip_record_metadata=skip_record_metadata).lines())
-    except UnreadableError:
-        pass
     return "".join(pieces)
 
 

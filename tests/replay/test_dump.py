@@ -18,6 +18,14 @@ from pykraft.replay.json_text import json_text
 from pykraft.replay.record_text import UnknownReleaseError, payload, release_named, type_name
 from tests.replay.samples import CONTROLLER_LOG, RELEASES, SEGMENT, dump_text, partitions_log, recorded, recorded_text
 
+FRAME_VERSION_0 = (
+    "Could not deserialize metadata record with frame version 0. Note that upgrades from the preview release of KRaft"
+    " in 2.8 to newer versions are not supported."
+)
+FRAME_VERSION_2 = (
+    "Could not deserialize metadata record due to unknown frame version 2(only frame version 1 is supported)"
+)
+
 
 @pytest.mark.parametrize("release", RELEASES)
 def test_recorded_text(release: str) -> None:
@@ -75,10 +83,8 @@ def test_compiled_json_is_that_of_the_converters() -> None:
 
 @pytest.mark.parametrize(("value", "text"), [
     (b"", "Error while reading frame version"),
-    (b"\x00", "Could not deserialize metadata record with frame version 0. Note that upgrades from the preview release"
-     " of KRaft in 2.8 to newer versions are not supported."),
-    (b"\x02", "Could not deserialize metadata record due to unknown frame version 2(only frame version 1 is"
-     " supported)"),
+    (b"\x00", FRAME_VERSION_0),
+    (b"\x02", FRAME_VERSION_2),
     (b"\x01", "Error while reading type"),
     (b"\x01\x80\x80\x02\x00", "Value for type was too large."),
     (b"\x01\x63\x00", "org.apache.kafka.common.errors.UnsupportedVersionException: Unknown metadata id 99"),
@@ -114,5 +120,5 @@ def test_gaps() -> None:
 def test_release_names() -> None:
     assert release_named("3.9") == release_named("3.9.0") == "3.9.1"
     assert release_named("4.1") == "4.1.2"
-    with pytest.raises(UnknownReleaseError, match="use one of 3.4, 3.5"):
+    with pytest.raises(UnknownReleaseError, match=r"use one of 3\.4, 3\.5"):
         release_named("2.8")
