@@ -1,0 +1,143 @@
+"""A real KRaft broker of each release on pykraft alone, which stands for the controller of the same release.
+
+From its format to its second life: registered, unfenced, a topic, messages through both lives, configs, a clean
+shutdown. Brokers with several log directories (3.7 and later) lose one of them at the end.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import pykraft.testing
+from pykraft.image.metadata_image import MetadataImage
+from pykraft.image.metadata_version import MetadataVersion
+from pykraft.image.model import BrokerRegistration, PartitionRegistration
+from pykraft.lab import jars
+from pykraft.lab.admin import AdminShell
+from pykraft.lab.clients import Workload, require_whole
+from pykraft.lab.cluster import Lab, Node
+from pykraft.testing.handle import Controller
+
+V = MetadataVersion
+DEADLINE_S = 60.0
+POLL_S = 0.1
+CONTROLLER_ID = 3000
+TOPIC = "orders"
+PARTITIONS = 6
+LEVELS = {
+    "3.4.1": V.IBP_3_4_IV0, "3.5.2": V.IBP_3_5_IV2, "3.6.2": V.IBP_3_6_IV2, "3.7.2": V.IBP_3_7_IV4,
+    "3.8.1": V.IBP_3_8_IV0, "3.9.1": V.IBP_3_9_IV0, "4.0.2": V.IBP_4_0_IV3, "4.1.2": V.IBP_4_1_IV1,
+}
+
+
+def until(condition: Callable[[], bool], what: str) -> None:
+    """Wait until the cluster shows it, or fail."""
+    end = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < end, f"not within {DEADLINE_S:.0f} s: {what}"
+        time.sleep(POLL_S)
+
+
+def registration(c: Controller) -> BrokerRegistration | None:
+    return c.read(lambda image: image.brokers.get(1))
+
+
+def partitions(c: Controller, name: str = TOPIC) -> dict[int, PartitionRegistration]:
+    def look(image: MetadataImage) -> dict[int, PartitionRegistration]:
+        topic = image.topics_by_name.get(name)
+        return {} if topic is None else dict(topic.partitions)
+
+    return c.read(look)
+
+
+def start_broker(lab: Lab, c: Controller, version: str, **config: Any) -> Node:
+    jars.ensure(version)
+    broker = lab.kraft_broker(
+        1, c.cluster_id, f"{CONTROLLER_ID}@{c.address}", version=version,
+        extra={"broker.heartbeat.interval.ms": 500, "replica.high.watermark.checkpoint.interval.ms": 500} | config,
+    )
+    c.wait_event("broker_unfenced", broker_id=1, timeout_s=DEADLINE_S)
+    return broker
+
+
+def live_twice(lab: Lab, c: Controller, broker: Node, folder: Path) -> None:
+    """Messages flow, configs change, and a clean shutdown and a restart lose nothing."""
+    with AdminShell(folder, broker.address, config={"metadata.max.age.ms": "1000"}) as shell:
+        shell.call("create_topics", topics=[{"name": TOPIC, "partitions": PARTITIONS, "replication_factor": 1}])
+        assert len(partitions(c)) == PARTITIONS
+        workload = Workload(folder, broker.address, TOPIC, PARTITIONS)
+        lab.own(workload.process)
+        workload.start()
+        topic = {"type": "topic", "name": TOPIC}
+        shell.call("alter_configs", resources=[topic | {"set": {"retention.ms": "123456"}}])
+        until(
+            lambda: shell.call("describe_configs", resources=[topic])[0]["configs"] == {"retention.ms": "123456"},
+            "the topic's config",
+        )
+        first = registration(c)
+        broker.stop()
+        c.wait_event("broker_fenced", broker_id=1)
+        assert {partition.leader for partition in partitions(c).values()} == {-1}
+        broker.start()
+        until(lambda: {partition.leader for partition in partitions(c).values()} == {1}, "leaders after the restart")
+        second = registration(c)
+        assert first is not None
+        assert second is not None
+        assert second.epoch > first.epoch
+        assert second.incarnation_id != first.incarnation_id
+        assert second.directories == first.directories
+        workload.wait_flowing()
+        require_whole(workload.finish())
+
+
+def lose_a_directory(c: Controller, broker: Node, lost: Path) -> None:
+    """Every replica has a directory in the log; those of a directory that fails lose their leader, and it is gone."""
+    before = registration(c)
+    assert before is not None
+    assert len(before.directories) == 2
+    until(lambda: used_directories(c) == set(before.directories), "all replicas in known directories")
+    shutil.rmtree(lost)
+    lost.write_text("not a directory")
+    until(lambda: (found := registration(c)) is not None and len(found.directories) == 1, "the lost directory")
+    after = registration(c)
+    assert after is not None
+    until(
+        lambda: all(
+            partition.leader == (1 if partition.directories[0] in after.directories else -1)
+            for partition in partitions(c).values()
+        ),
+        "leaders where the directory is left and nowhere else",
+    )
+    assert {partition.leader for partition in partitions(c).values()} == {1, -1}
+    assert broker.process.running
+
+
+def used_directories(c: Controller) -> set[bytes]:
+    return {directory for partition in partitions(c).values() for directory in partition.directories}
+
+
+@pytest.mark.parametrize("version", LEVELS)
+def test_a_kraft_broker_of_each_release(version: str, tmp_path: Path, kafka_class_path: str) -> None:
+    level = LEVELS[version]
+    folder = tmp_path / "lab"
+    several = level.is_directory_assignment_supported
+    directories = [folder / f"broker-1/data-{number}" for number in (range(2) if several else range(1))]
+    with (
+        Lab(folder) as lab,
+        pykraft.testing.controller(release=level.release, node_id=CONTROLLER_ID) as c,
+    ):
+        broker = start_broker(lab, c, version, **{"log.dirs": ",".join(map(str, directories))})
+        found = registration(c)
+        assert found is not None
+        assert len(found.directories) == (2 if several else 0)
+        assert next(each for each in found.features if each.name == "metadata.version").max_version == level
+        assert c.read(lambda image: image.metadata_version) is level
+        live_twice(lab, c, broker, folder)
+        if several:
+            lose_a_directory(c, broker, directories[1])
