@@ -56,6 +56,7 @@ class _Course:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._expected = 0
+        self._epoch: int | None = None
         self._opened = self._closed = False
 
     def take(self, header: BatchHeader, control_types: Sequence[int], position: int) -> None:
@@ -65,11 +66,13 @@ class _Course:
             reason = f"base offset {header.base_offset}, not {self._expected}"
         elif not self._opened and control_types[:1] != [ControlRecordType.SNAPSHOT_HEADER]:
             reason = "it does not begin with a snapshot header"
+        elif self._epoch is not None and header.leader_epoch != self._epoch:
+            reason = f"leader epoch {header.leader_epoch} after {self._epoch}"
         elif self._closed:
             reason = "a batch follows the snapshot footer"
         if reason is not None:
             raise CorruptLogError(self._path, self._expected, position, reason)
-        self._opened = True
+        self._opened, self._epoch = True, header.leader_epoch
         self._closed = control_types[-1:] == [ControlRecordType.SNAPSHOT_FOOTER]
         self._expected = header.next_offset
 

@@ -6,6 +6,7 @@ from bisect import bisect_right
 from pathlib import Path
 from typing import NamedTuple
 
+from pykraft.log.errors import LogStateError
 from pykraft.log.files import replace_file
 
 FILE_NAME = "leader-epoch-checkpoint"
@@ -21,6 +22,27 @@ class OffsetAndEpoch(NamedTuple):
     def order(self) -> tuple[int, int]:
         """Sorts points as Kafka does, the epoch first: a newer epoch may have taken records back."""
         return self.epoch, self.offset
+
+
+def latest_epoch_on_file(directory: Path) -> int | None:
+    """The newest epoch that the file in `directory` knows; None without a file or entries.
+
+    The file is written before the first batch of an epoch, by Kafka too, so no batch has a newer one. Raises
+    `LogStateError` for a file that is not one, OSError.
+    """
+    path = directory / FILE_NAME
+    try:
+        lines = path.read_text(errors="replace").split("\n")
+    except FileNotFoundError:
+        return None
+    try:
+        version, count = int(lines[0]), int(lines[1])
+        epochs = [int(line.split()[0]) for line in lines[2 : 2 + count]]
+        if version != 0 or len(epochs) != count:
+            raise ValueError
+    except (ValueError, IndexError):
+        raise LogStateError(path, "is not a leader epoch checkpoint: remove it, it is made from the log") from None
+    return max(epochs, default=None)
 
 
 class EpochCache:

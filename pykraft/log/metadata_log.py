@@ -31,7 +31,7 @@ from pykraft.log.checkpoint import (
     list_checkpoints,
     verify_checkpoint,
 )
-from pykraft.log.epochs import EpochCache, OffsetAndEpoch
+from pykraft.log.epochs import EpochCache, OffsetAndEpoch, latest_epoch_on_file
 from pykraft.log.errors import (
     CorruptBatchError,
     CorruptLogError,
@@ -83,6 +83,7 @@ class MetadataLog:
         self._segments: list[Segment] = []
         self._bases: list[int] = []
         self._epochs = EpochCache()
+        self._epoch_max: int | None = None
         self._snapshots: list[OffsetAndEpoch] = []  # replaced, never changed: read without the guard
         self._damaged: list[CorruptLogError] = []
         self._appended_bytes = 0
@@ -114,6 +115,7 @@ class MetadataLog:
                 directory.mkdir()
                 sync_directory(data_directory)
             check_topic(directory)
+            log._epoch_max = latest_epoch_on_file(directory)
             log._check_checkpoints()
             log._load_segments(progress)
             log._settle_snapshots()
@@ -236,7 +238,7 @@ class MetadataLog:
         bad = first_bad_batch(data)
         if bad is not None:
             reason = "a batch that was good when the log was opened fails its CRC"
-            raise CorruptLogError(segment.path, offset, position + bad, reason)
+            raise CorruptLogError(segment.path, read_header(data, bad).base_offset, position + bad, reason)
         return data
 
     def iter_batches(self, from_offset: int | None = None, progress: Progress | None = None) -> Iterator[Batch]:
@@ -425,6 +427,9 @@ class MetadataLog:
             reason = f"base offset {header.base_offset} where {self._end_offset} comes next"
         elif header.leader_epoch < (self._epochs.latest or 0):
             reason = f"leader epoch {header.leader_epoch} after {self._epochs.latest}"
+        elif self._epoch_max is not None and header.leader_epoch > self._epoch_max:
+            # The CRC does not cover it, and nothing follows a last batch that would give it away.
+            reason = f"leader epoch {header.leader_epoch}, but leader-epoch-checkpoint ends with {self._epoch_max}"
         if reason is not None:
             raise CorruptLogError(segment.path, self._end_offset, position, reason)
 
