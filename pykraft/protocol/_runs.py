@@ -91,9 +91,11 @@ class ReadRuns(_Shapes[Read]):
         window = WINDOW_MIN
         while left >= RUN_MIN:
             read, size = self.last
-            found = read(data, p, min(left, window, (len(data) - p) // size))
-            count = len(found)
+            found = read(data, p, left if left < window else window)  # noqa: FURB136 - a call for each array
             out += found
+            count = len(found)
+            if count == left:
+                return 0, p + count * size
             left -= count
             p += count * size
             if count == window:
