@@ -238,6 +238,18 @@ def test_the_index_follows_every_change(commits: list[list[tuple[int, Acl | None
             assert made.authorize(ALICE, HOST, Op.READ, TOPIC, name) is expected, name
 
 
+def test_a_prefix_that_goes_leaves_others_of_its_length() -> None:
+    image = image_of([entry(name="pay", pattern=PREFIXED), entry(name="ord", pattern=PREFIXED)])
+    made = Authorizer(config())
+    made.load(image)
+    for number, allowed in ((0, True), (1, False)):
+        remove(image, number)
+        delta = image.take_delta()
+        assert delta is not None
+        made.update(image, delta)
+        assert made.authorize(ALICE, HOST, Op.WRITE, TOPIC, "orders") is allowed
+
+
 def _decided(acls: Iterable[Acl], operation: AclOperation, name: str, default: bool) -> bool:
     on_it = [
         acl for acl in acls

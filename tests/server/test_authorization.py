@@ -17,6 +17,8 @@ from pykraft.protocol.frame import decode_response
 from pykraft.protocol.messages.create_acls_request import AclCreation, CreateAclsRequestData
 from pykraft.protocol.messages.create_topics_request import CreatableTopic, CreateTopicsRequestData
 from pykraft.protocol.messages.delete_acls_request import DeleteAclsFilter, DeleteAclsRequestData
+from pykraft.protocol.messages.update_raft_voter_request import UpdateRaftVoterRequestData
+from pykraft.protocol.messages.update_raft_voter_response import UpdateRaftVoterResponseData
 from pykraft.server.node import Node
 from pykraft.server.registry import CLUSTER_OPERATIONS, HANDLER_MODULES
 from pykraft.testing import serve_controller
@@ -118,6 +120,13 @@ async def test_the_principal_and_host_are_those_of_the_envelope(nursery: trio.Nu
 async def create(client: Any, acl: AclCreation) -> int:
     response = await client.ask(CreateAclsRequestData(creations=[acl]))
     return int(response.results[0].error_code)
+
+
+async def test_a_refused_voter_does_not_learn_the_leader(nursery: trio.Nursery) -> None:
+    node = await serve(nursery)
+    async with connected(node) as client:
+        response = await client.ask(UpdateRaftVoterRequestData(), 0)
+    assert response == UpdateRaftVoterResponseData(error_code=CLUSTER_REFUSED)
 
 
 async def test_an_envelope_needs_cluster_action(nursery: trio.Nursery) -> None:
