@@ -181,7 +181,7 @@ def table(every: list[Case], makes: list[str]) -> Iterator[str]:
                 ratio = case.ratio(make, direction)
                 mark = " " if case.good(make, direction) else "!"
                 cells.append(f"{cell} ({ratio:6.3f}){mark}" if not math.isnan(ratio) else f"{cell}          ")
-            yield f"{case.name + ', ' + direction:<52}" + "".join(f"{cell:>22}" for cell in cells)
+            yield (f"{case.name + ', ' + direction:<52}" + "".join(f"{cell:>22}" for cell in cells)).rstrip()
         yield from (f"    {make} {note}" for make, note in case.notes.items())
     yield "- : the peer does not offer the message; ! : a goal is missed"
     for (make, direction), goal in GOALS.items():
