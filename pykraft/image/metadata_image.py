@@ -299,7 +299,7 @@ class MetadataImage:
     ) -> None:
         """Keep the counts and the small sets that operations ask for in step with one partition's change."""
         if (
-            before is None and after is not None and after.leader == after.replicas[0]
+            before is None and after is not None and NO_LEADER != after.leader == after.replicas[0]
             and not after.removing_replicas and not after.adding_replicas
         ):
             # Nearly every partition of a log that is loaded: it is in none of the sets.

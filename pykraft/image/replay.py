@@ -46,23 +46,25 @@ def apply_values(image: MetadataImage, values: Iterable[bytes], offsets: Iterabl
 
 
 class _Shape:
-    """The layout of a PartitionRecord with these counts, no reassignment and no tagged fields."""
+    """The layout of a PartitionRecord with these counts, no reassignment and no tagged fields.
 
-    __slots__ = ("directories", "isr", "layout", "marks", "replicas")
+    `plain_at` is where two counts of nothing stand, for removing and adding replicas.
+    """
+
+    __slots__ = ("directories_at", "directory_mark", "layout", "plain_at")
 
     def __init__(self, version: int, replicas: int, isr: int) -> None:
         has_directories = version >= _DIRECTORIES_FROM
-        directories = f"B{_UUID * replicas}s" if has_directories else ""
-        self.layout = struct.Struct(f">3xi{_UUID}sB{replicas}iB{isr}iBBiii{directories}B")
-        self.replicas = slice(3, 3 + replicas)
-        self.isr = slice(4 + replicas, 4 + replicas + isr)
-        self.directories = has_directories
-        # What the counts and the last byte have to be: no removing, no adding replicas, no tagged fields.
-        self.marks = (replicas + 1, isr + 1, 1, 1, replicas + 1 if has_directories else 0, 0)
+        directories = f"x{_UUID * replicas}s" if has_directories else "0s"
+        self.layout = struct.Struct(f">3xi{_UUID}sx{4 * replicas}sx{4 * isr}s2xiii{directories}x")
+        self.plain_at = _REPLICA_COUNT_AT + 2 + 4 * (replicas + isr)
+        # Without directories this looks at the last byte once more, which is 0.
+        self.directories_at = self.plain_at + 14 if has_directories else -1
+        self.directory_mark = replicas + 1 if has_directories else 0
 
 
 _shapes: dict[tuple[int, int, int, int], _Shape] = {}
-_ints: dict[tuple[int, ...], tuple[int, ...]] = {}
+_ints: dict[bytes, tuple[int, ...]] = {}
 _directories: dict[bytes, tuple[Uuid, ...]] = {}
 
 
@@ -71,45 +73,45 @@ def _read_plain_partition(value: bytes) -> tuple[int, Uuid, PartitionRegistratio
     size = len(value)
     if size <= _REPLICA_COUNT_AT:
         return None
-    version, replica_count = value[2], value[_REPLICA_COUNT_AT] - 1
-    isr_at = _REPLICA_COUNT_AT + 1 + 4 * replica_count
-    if not 0 < replica_count <= _REPLICAS_MAX or isr_at >= size or version > _VERSION_MAX:
+    version, replica_mark = value[2], value[_REPLICA_COUNT_AT]
+    isr_at = _REPLICA_COUNT_AT - 3 + 4 * replica_mark
+    if isr_at >= size:
         return None
-    isr_count = value[isr_at] - 1
-    shape = _shapes.get((version, replica_count, isr_count, size))
+    key = version, replica_mark, value[isr_at], size
+    shape = _shapes.get(key)
     if shape is None:
-        if not 0 <= isr_count <= _REPLICAS_MAX:
+        shape = _shape_of(*key)
+        if shape is None:
             return None
-        shape = _Shape(version, replica_count, isr_count)
-        if shape.layout.size != size:
-            return None
-        _shapes[version, replica_count, isr_count, size] = shape
-    fields = shape.layout.unpack(value)
-    at = shape.isr.stop
-    replicas, isr = fields[shape.replicas], fields[shape.isr]
-    removing, adding, leader, leader_epoch, partition_epoch = fields[at : at + 5]
-    if shape.directories:
-        directory_mark, packed = fields[at + 5], fields[at + 6]
-        directories = _directories.get(packed)
-        if directories is None:
-            directories = _share_directories(packed)
-    else:
-        directory_mark, directories = 0, ()
-    if (fields[2], fields[shape.isr.start - 1], removing, adding, directory_mark, fields[-1]) != shape.marks:
+    plain_at = shape.plain_at
+    if value[plain_at : plain_at + 2] != b"\1\1" or value[-1] or value[shape.directories_at] != shape.directory_mark:
         return None
-    replicas = _ints.get(replicas) or _share_ints(replicas)
-    isr = _ints.get(isr) or _share_ints(isr)
+    number, topic_id, replicas, isr, leader, leader_epoch, partition_epoch, directories = shape.layout.unpack(value)
     state = PartitionRegistration(
-        replicas, isr, leader, leader_epoch, partition_epoch, 0, (), (), directories,
+        _ints.get(replicas) or _share_ints(replicas), _ints.get(isr) or _share_ints(isr),
+        leader, leader_epoch, partition_epoch, 0, (), (),
+        _directories.get(directories) or _share_directories(directories),
     )
-    return fields[0], fields[1], state
+    return number, topic_id, state
 
 
-def _share_ints(ids: tuple[int, ...]) -> tuple[int, ...]:
-    """The same ids as one object: a cluster has few combinations of replicas, on many partitions."""
+def _shape_of(version: int, replica_mark: int, isr_mark: int, size: int) -> _Shape | None:
+    """The shape, from then on remembered, of what has these two counts, each one more than the number it stands for."""
+    if version > _VERSION_MAX or not 1 < replica_mark <= _REPLICAS_MAX or not 0 < isr_mark <= _REPLICAS_MAX:
+        return None
+    shape = _Shape(version, replica_mark - 1, isr_mark - 1)
+    if shape.layout.size != size:
+        return None
+    _shapes[version, replica_mark, isr_mark, size] = shape
+    return shape
+
+
+def _share_ints(packed: bytes) -> tuple[int, ...]:
+    """The ids as one object: a cluster has few combinations of replicas, on many partitions."""
     if len(_ints) >= SHARED_MAX:
         _ints.clear()
-    return _ints.setdefault(ids, ids)
+    found = _ints[packed] = struct.unpack(f">{len(packed) // 4}i", packed)
+    return found
 
 
 def _share_directories(packed: bytes) -> tuple[Uuid, ...]:

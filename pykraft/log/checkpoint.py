@@ -146,9 +146,11 @@ class CheckpointWriter:
     """
 
     def __init__(
-        self, directory: Path, snapshot: OffsetAndEpoch, *, last_contained_timestamp_ms: int, timestamp_ms: int
+        self, directory: Path, snapshot: OffsetAndEpoch, *, last_contained_timestamp_ms: int, timestamp_ms: int,
+        quorum_records: Sequence[tuple[int, bytes]] = (),
     ) -> None:
-        """`timestamp_ms` is that of the batches of the snapshot itself."""
+        """`timestamp_ms` is that of the batches of the snapshot itself; `quorum_records` are the control records (type,
+        value) that stand for the voters of the log."""
         self.snapshot = snapshot
         self.size = 0
         self._final = directory / checkpoint_name(snapshot)
@@ -162,7 +164,9 @@ class CheckpointWriter:
         header = SnapshotHeaderRecord(
             version=_CONTROL_RECORD_VERSION, last_contained_log_timestamp=last_contained_timestamp_ms
         )
-        self._control(ControlRecordType.SNAPSHOT_HEADER, header.encode(_CONTROL_RECORD_VERSION))
+        self._control(
+            (ControlRecordType.SNAPSHOT_HEADER, header.encode(_CONTROL_RECORD_VERSION)), *quorum_records
+        )
 
     def append(self, values: Sequence[bytes]) -> None:
         """The next records, framed, at least one; they go into as few batches as the limits allow."""
@@ -175,7 +179,7 @@ class CheckpointWriter:
     def finish(self) -> None:
         """Closes the snapshot with its footer and puts it under its name, durably."""
         footer = SnapshotFooterRecord(version=_CONTROL_RECORD_VERSION)
-        self._control(ControlRecordType.SNAPSHOT_FOOTER, footer.encode(_CONTROL_RECORD_VERSION))
+        self._control((ControlRecordType.SNAPSHOT_FOOTER, footer.encode(_CONTROL_RECORD_VERSION)))
         try:
             os.fsync(self._fd)
             os.close(self._fd)
@@ -194,14 +198,14 @@ class CheckpointWriter:
         with contextlib.suppress(OSError):
             self._part.unlink(missing_ok=True)
 
-    def _control(self, kind: ControlRecordType, value: bytes) -> None:
+    def _control(self, *records: tuple[int, bytes]) -> None:
         batch = encode_control_batch(
-            [(kind, value)],
+            records,
             base_offset=self._next_offset,
             leader_epoch=self.snapshot.epoch,
             timestamp_ms=self._timestamp_ms,
         )
-        self._next_offset += 1
+        self._next_offset += len(records)
         self._write(batch)
 
     def _write(self, data: bytes) -> None:

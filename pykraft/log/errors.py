@@ -78,6 +78,15 @@ class LogWriteError(LogError):
         super().__init__(f"writing {path} failed: {reason}; {then}")
 
 
+class UnusableDirectoryError(LogWriteError):
+    """A data directory that cannot be made, read or written; nothing in it was changed, but for a torn tail."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(path, reason, usable=False)
+        then = "give this node a directory that it may write, on a disk with room"
+        self.args = (f"{path} cannot be used: {reason}; {then}",)
+
+
 class LogClosedError(LogError):
     """A call on a log after `close`."""
 

@@ -39,6 +39,7 @@ from pykraft.log.errors import (
     LogStateError,
     LogWriteError,
     OffsetOutOfRangeError,
+    UnusableDirectoryError,
 )
 from pykraft.log.files import DirectoryLock, sync_data, sync_directory, write_all
 from pykraft.log.partition_metadata import check_topic
@@ -100,15 +101,15 @@ class MetadataLog:
         Reads every byte once and checks every CRC, of checkpoints too; `progress` hears of it. A torn tail is cut,
         a log that ends before the latest checkpoint is dropped for it, as Kafka does, a damaged checkpoint that is
         not needed is set aside: all reported in `recovery`. Raises `LogLockedError`, `CorruptLogError` for any
-        other damage, `LogStateError` for files that do not belong together, `LogWriteError` where the directory
-        cannot be written.
+        other damage, `LogStateError` for files that do not belong together, `UnusableDirectoryError` where the
+        directory cannot be written.
         """
         directory = data_directory / DIRECTORY_NAME
         try:
             data_directory.mkdir(parents=True, exist_ok=True)
             lock = DirectoryLock(data_directory)
         except OSError as error:
-            raise LogWriteError(data_directory, str(error), usable=False) from error
+            raise UnusableDirectoryError(data_directory, str(error)) from error
         log = cls(directory, config or LogConfig(), lock)
         try:
             if not directory.is_dir():
@@ -122,7 +123,7 @@ class MetadataLog:
             log._epochs.write(directory)
         except OSError as error:
             log.close()
-            raise LogWriteError(directory, str(error), usable=False) from error
+            raise UnusableDirectoryError(directory, str(error)) from error
         except BaseException:
             log.close()
             raise
@@ -279,8 +280,12 @@ class MetadataLog:
         latest = self.latest_snapshot
         return 0 if latest is None else last_contained_timestamp_ms(self.directory / checkpoint_name(latest))
 
-    def begin_snapshot(self, snapshot: OffsetAndEpoch, timestamp_ms: int) -> CheckpointWriter:
+    def begin_snapshot(
+        self, snapshot: OffsetAndEpoch, timestamp_ms: int, quorum_records: Sequence[tuple[int, bytes]] = ()
+    ) -> CheckpointWriter:
         """A writer for the snapshot of everything before `snapshot.offset`, to be given to `add_snapshot`.
+
+        `quorum_records` are the control records (type, value) that stand for the voters of the log.
 
         Raises ValueError for a point that is not in the log, `LogWriteError`.
         """
@@ -288,7 +293,7 @@ class MetadataLog:
         if snapshot.offset < self._start_offset or end.epoch != snapshot.epoch or end.offset < snapshot.offset:
             raise ValueError(f"the log from {self._start_offset} to {self._end_offset} does not contain {snapshot}")
         return CheckpointWriter(
-            self.directory, snapshot, timestamp_ms=timestamp_ms,
+            self.directory, snapshot, timestamp_ms=timestamp_ms, quorum_records=quorum_records,
             last_contained_timestamp_ms=self.timestamp_ms_before(snapshot.offset),
         )
 

@@ -52,7 +52,6 @@ def open_storage(directory: Path, config: ControllerConfig, cluster_id: str | No
     """
     if cluster_id is not None:
         _check_cluster_id(cluster_id)
-    directory.mkdir(parents=True, exist_ok=True)
     opened = MetadataLog.open(
         directory,
         LogConfig(config.metadata_log_segment_bytes, config.metadata_log_segment_ms),

@@ -6,6 +6,7 @@ A producer and a consumer run all the while and account for every message.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -116,6 +117,11 @@ class Cluster:
         assert "isvalid: false" not in text
         return LogImage.from_dump(text.splitlines())
 
+    def controller_log(self) -> str:
+        """What the controllers of both makes have logged so far."""
+        name = f"controller-{CONTROLLER_ID}"
+        return (self.lab.folder / name / f"{name}.log").read_text()
+
     def checkpoints(self, of: Node | None = None) -> set[str]:
         directory = self.log_directory if of is None else of.folder / "data/__cluster_metadata-0"
         return {path.name for path in directory.glob("*.checkpoint")}
@@ -151,6 +157,12 @@ class Cluster:
             return not left
 
         until(agree, "ZooKeeper and the log agree", lambda: str(left[:10]))
+
+
+def offset_and_epoch(checkpoint: str) -> tuple[str, str]:
+    """What the name of a checkpoint says."""
+    offset, _, epoch = checkpoint.removesuffix(".checkpoint").partition("-")
+    return str(int(offset)), str(int(epoch))
 
 
 def until(condition: Callable[[], bool], what: str, why: Callable[[], str] = str) -> None:
@@ -202,7 +214,10 @@ def test_the_controller_changes_hands_and_comes_back(
         cluster.create("under-kafka")
         workload.wait_flowing()
         cluster.check()
-        # It loaded our snapshot, and went on to write its own.
+        # It found our snapshots sound, began with the latest, and went on to write its own.
+        found = re.search(r"Initialized snapshots with IDs (.*) from", cluster.controller_log())
+        assert found is not None
+        assert set(re.findall(r"offset=(\d+), epoch=(\d+)", found[1])) == {offset_and_epoch(name) for name in ours}
         until(lambda: bool(cluster.checkpoints() - ours), "Kafka's controller writes a snapshot")
 
         assert cluster.controller.stop() in (0, 143)
@@ -212,6 +227,7 @@ def test_the_controller_changes_hands_and_comes_back(
         workload.wait_flowing()
         cluster.check()
         assert not list(cluster.log_directory.glob("*.damaged"))
+        assert f"Loading snapshot {max(theirs)}." in cluster.controller_log()
         until(lambda: bool(cluster.checkpoints() - theirs), "pykraft writes another snapshot")
 
         # Brokers that know nothing begin with a snapshot, in both modes.

@@ -20,6 +20,7 @@ from pykraft.log.errors import (
     LogStateError,
     LogWriteError,
     OffsetOutOfRangeError,
+    UnusableDirectoryError,
 )
 from pykraft.log.metadata_log import LogConfig, MetadataLog
 from tests.log.samples import CONTROLLER_LOG, TIMESTAMP_MS, batch, copy_of_controller_data
@@ -335,9 +336,9 @@ def test_an_epoch_that_cannot_be_noted_is_not_begun(tmp_path: Path, monkeypatch:
 
 def test_a_directory_that_cannot_be_written_is_a_typed_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(LogWriteError, match="must be opened again"):
+    with pytest.raises(UnusableDirectoryError, match=r"file cannot be used: .*; give this node a directory"):
         MetadataLog.open(tmp_path / "file")
-    with pytest.raises(LogWriteError):
+    with pytest.raises(UnusableDirectoryError):
         MetadataLog.open(tmp_path / "file/below")
 
 
