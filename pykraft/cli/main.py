@@ -15,7 +15,9 @@ COMMANDS: Final = {
     "controller": "run a KRaft controller",
     "lab": "run real Kafka: ZooKeeper, brokers, a whole migration",
     "log": "print, check, rewind, compare, edit, export and serve a recorded metadata log",
+    "migration": "check a migration before it begins, see where it stands, wait for a stage, finalize",
     "protocol": "decode and encode Kafka's messages and frames, one JSON object a line",
+    "zk": "show ZooKeeper's tree as typed JSON, and what differs from a metadata image",
 }
 """Each is a module of pykraft.cli with `add_parser(subparsers)`, which sets `run(arguments) -> int` as `func`."""
 

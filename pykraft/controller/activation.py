@@ -23,6 +23,8 @@ from pykraft.protocol.records.zk_migration_state_record import ZkMigrationStateR
 
 BOOTSTRAP_TRANSACTION: Final = "Bootstrap records"
 ABORT_REASON: Final = "Controller failover"
+FINALIZE_FORCE: Final = "pykraft.migration.finalize.force"
+"""`true` finalizes a migration although brokers are registered in ZooKeeper mode, which are cut off then."""
 _STATE_BELOW_TRANSACTIONS: Final = ("3.5", "3.6")
 """The releases that begin a log with the migration state also at a metadata.version without transactions."""
 
@@ -35,7 +37,8 @@ def activation_records(ctx: OperationContext) -> ControllerResult[None]:
     """The records that make the log fit to be led on, possibly none.
 
     An empty log gets the metadata.version of the configuration and the migration state; a transaction that another
-    leader left open is aborted; a migration that the configuration no longer enables is finalized.
+    leader left open is aborted; a migration that the configuration no longer enables is finalized, unless a broker is
+    still registered in ZooKeeper mode.
 
     Raises ActivationError.
     """
@@ -136,7 +139,22 @@ def _is_to_be_finalized(ctx: OperationContext, image: MetadataImage) -> bool:
             "zookeeper.metadata.migration.enable=true, but the log is that of a cluster born in KRaft mode: set it to"
             " false, or give the controller the empty data directory of a new cluster"
         )
-    return state is ZkMigrationState.MIGRATION and version.is_migration_supported and not ctx.migration_enabled
+    finalizes = state is ZkMigrationState.MIGRATION and version.is_migration_supported and not ctx.migration_enabled
+    if finalizes and ctx.config.properties.get(FINALIZE_FORCE, "").strip().lower() != "true":
+        _require_no_zk_broker(image)
+    return finalizes
+
+
+def _require_no_zk_broker(image: MetadataImage) -> None:
+    """Kafka finalizes without looking; it cannot be undone, and such a broker would hear of nothing any more."""
+    zk_brokers = [str(id_) for id_, broker in sorted(image.brokers.items()) if broker.is_migrating_zk_broker]
+    if zk_brokers:
+        raise ActivationError(
+            "zookeeper.metadata.migration.enable is not true, which would finalize the migration for good, and broker"
+            f" {', '.join(zk_brokers)} is still registered in ZooKeeper mode: set it to true (or give --zookeeper),"
+            " move these brokers to KRaft mode or unregister those that are gone, then come back; to cut them off"
+            f" all the same set {FINALIZE_FORCE}=true"
+        )
 
 
 def _migration_state(state: ZkMigrationState) -> ApiMessageAndVersion:

@@ -56,7 +56,7 @@ class MigrationZooKeeper:
         for _attempt in range(ATTEMPTS_MAX):
             found = await get_data(self._port, paths.MIGRATION)
             if found is not None:
-                return _state_from(found)
+                return state_from(found)
             try:
                 await make_path(self._port, paths.MIGRATION, EMPTY.encode())
             except RequestFailedError as error:
@@ -98,7 +98,7 @@ class MigrationZooKeeper:
             if found is None:
                 ops: list[Op] = [fenced([], state, store=False)[0], Create(paths.MIGRATION, state.encode())]
             else:
-                held = _state_from(found)
+                held = state_from(found)
                 if held.kraft_controller_epoch > state.kraft_controller_epoch:
                     raise FencedError(
                         f"/migration was written by KRaft controller {held.kraft_controller_id} of the later epoch"
@@ -190,7 +190,8 @@ class MigrationZooKeeper:
         return FencedError(f"/controller_epoch is not what the claim left, {holder}")
 
 
-def _state_from(found: DataResult) -> ZkMigrationLeadershipState:
+def state_from(found: DataResult) -> ZkMigrationLeadershipState:
+    """The content and version of `/migration`. Raises ZnodeError."""
     content = znodes.decode_migration(found.data)
     return ZkMigrationLeadershipState(
         kraft_controller_id=content.kraft_controller_id, kraft_controller_epoch=content.kraft_controller_epoch,

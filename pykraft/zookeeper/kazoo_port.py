@@ -77,7 +77,8 @@ _T = TypeVar("_T")
 class ZooKeeperConfig(msgspec.Struct, frozen=True, kw_only=True):
     """How to reach ZooKeeper; the names are those of Kafka's `zookeeper.*` configs.
 
-    `connect` is `host:port,host:port/chroot`; a chroot that does not exist is created. `credentials` are
+    `connect` is `host:port,host:port/chroot`; a chroot that does not exist is created, unless `create_chroot` says that
+    nothing is to be written. `credentials` are
     (scheme, credential) pairs, as ("digest", "user:password").
     """
 
@@ -88,6 +89,7 @@ class ZooKeeperConfig(msgspec.Struct, frozen=True, kw_only=True):
     set_acl: bool = False
     request_bytes_max: int = JUTE_MAXBUFFER_BYTES
     credentials: tuple[tuple[str, str], ...] = ()
+    create_chroot: bool = True
 
 
 @asynccontextmanager
@@ -157,7 +159,7 @@ class KazooPort:
                 status = await self.session.wait_connected()
                 try:
                     await self._probe_multi_read(status.connections)
-                    if self._wanted_chroot:
+                    if self._wanted_chroot and self._config.create_chroot:
                         await ensure_paths(self, [self._wanted_chroot])
                     break
                 except (ConnectionLossError, NotConnectedError, SessionExpiredError):

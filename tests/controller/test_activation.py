@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from pykraft.controller.activation import ActivationError, activation_records, no_op_record
+from pykraft.controller.activation import FINALIZE_FORCE, ActivationError, activation_records, no_op_record
+from pykraft.controller.config import ControllerConfig
 from pykraft.image.metadata_image import MetadataImage
 from pykraft.image.metadata_version import FEATURE_NAME, MetadataVersion
 from pykraft.image.model import ZkMigrationState
@@ -16,6 +17,7 @@ from pykraft.protocol.records.begin_transaction_record import BeginTransactionRe
 from pykraft.protocol.records.end_transaction_record import EndTransactionRecord
 from pykraft.protocol.records.feature_level_record import FeatureLevelRecord
 from pykraft.protocol.records.no_op_record import NoOpRecord
+from pykraft.protocol.records.register_broker_record import RegisterBrokerRecord
 from pykraft.protocol.records.topic_record import TopicRecord
 from pykraft.protocol.records.zk_migration_state_record import ZkMigrationStateRecord
 from tests.controller.cluster import Cluster
@@ -103,6 +105,21 @@ def test_a_log_with_metadata_is_led_on(
 ) -> None:
     log = [level(version)] if found is Z.NONE else [level(version), state(found)]
     assert activate(controller(version, migration, *log)) == (records, True)
+
+
+def test_a_migration_is_not_finalized_over_a_broker_in_zookeeper_mode_unless_forced() -> None:
+    """C-14's last step is one that cannot be undone: Kafka takes it without looking."""
+    log = [
+        level(LATEST), state(Z.MIGRATION),
+        *(RegisterBrokerRecord(broker_id=id_, is_migrating_zk_broker=id_ == 1) for id_ in (0, 1)),
+    ]  # fmt: skip
+    cluster = controller(LATEST, False, *log)
+    with pytest.raises(ActivationError, match=r"broker 1 is still registered in ZooKeeper mode.*--zookeeper"):
+        activate(cluster)
+    cluster.config = ControllerConfig.from_properties({**cluster.config.properties, FINALIZE_FORCE: "true"})
+    assert activate(cluster)[0] == [state(Z.POST_MIGRATION)]
+    cluster = controller(LATEST, True, *log)
+    assert activate(cluster)[0] == []
 
 
 def test_a_log_without_any_metadata_version_is_treated_as_the_first() -> None:
