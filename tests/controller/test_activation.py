@@ -109,16 +109,17 @@ def test_a_log_with_metadata_is_led_on(
 
 def test_a_migration_is_not_finalized_over_a_broker_in_zookeeper_mode_unless_forced() -> None:
     """C-14's last step is one that cannot be undone: Kafka takes it without looking."""
-    log = [
-        level(LATEST), state(Z.MIGRATION),
-        *(RegisterBrokerRecord(broker_id=id_, is_migrating_zk_broker=id_ == 1) for id_ in (0, 1)),
-    ]  # fmt: skip
-    cluster = controller(LATEST, False, *log)
+    brokers = [
+        ApiMessageAndVersion(RegisterBrokerRecord(broker_id=id_, is_migrating_zk_broker=id_ == 1), 3) for id_ in (0, 1)
+    ]
+    cluster = controller(LATEST, False, level(LATEST), state(Z.MIGRATION))
+    cluster.apply(brokers)
     with pytest.raises(ActivationError, match=r"broker 1 is still registered in ZooKeeper mode.*--zookeeper"):
         activate(cluster)
     cluster.config = ControllerConfig.from_properties({**cluster.config.properties, FINALIZE_FORCE: "true"})
     assert activate(cluster)[0] == [state(Z.POST_MIGRATION)]
-    cluster = controller(LATEST, True, *log)
+    cluster = controller(LATEST, True, level(LATEST), state(Z.MIGRATION))
+    cluster.apply(brokers)
     assert activate(cluster)[0] == []
 
 
