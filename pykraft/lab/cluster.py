@@ -234,8 +234,13 @@ class Lab:
         release: str | None = None,
         extra: Config | None = None,
         wait: bool = True,
+        dynamic_quorum: bool = False,
     ) -> Node:
-        """A broker in KRaft mode; its folder is formatted unless it holds data already."""
+        """A broker in KRaft mode; its folder is formatted unless it holds data already.
+
+        `controllers` are the voters, as "3000@127.0.0.1:9093"; with `dynamic_quorum` the servers to ask for them, as
+        "127.0.0.1:9093".
+        """
         name = f"broker-{node_id}"
         folder, port = self._place(name)
         sasl_port = self._sasl_port(name)
@@ -243,7 +248,7 @@ class Lab:
             **self._broker_config(port, sasl_port, rack),
             "process.roles": "broker",
             "node.id": node_id,
-            "controller.quorum.voters": controllers,
+            "controller.quorum.bootstrap.servers" if dynamic_quorum else "controller.quorum.voters": controllers,
             "controller.listener.names": "CONTROLLER",
             "authorizer.class.name": KRAFT_AUTHORIZER,
             **(extra or {}),

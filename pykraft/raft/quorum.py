@@ -60,6 +60,8 @@ _LEADER_CHANGE_VERSION: Final = 0
 class QuorumConfig(msgspec.Struct, frozen=True):
     """Who this node is and how long it waits; Kafka's `controller.quorum.*` with Kafka's defaults.
 
+    At `kraft_version` 1 voters are known by their directory ids too, and `missing_records` are the control records
+    (type, value) that say who they are and that the log still lacks.
     `endpoints` maps each controller listener to the host and port it is reached at. `refuses_non_voters`
     answers strangers' Vote, BeginQuorumEpoch and EndQuorumEpoch with INCONSISTENT_VOTER_SET, as Kafka 3.4 to
     3.8 do; 3.9 hears them.
@@ -74,6 +76,8 @@ class QuorumConfig(msgspec.Struct, frozen=True):
     fetch_timeout_ms: int = 2000
     election_backoff_max_ms: int = 1000
     refuses_non_voters: bool = False
+    kraft_version: int = 0
+    missing_records: tuple[tuple[int, bytes], ...] = ()
 
 
 class VoterSetError(Exception):
@@ -119,9 +123,15 @@ class QuorumNode:
         self._leadership: Leadership | None = None
         self._role_deadline_ms: int | None = None
         self._parked: dict[Token, _Parked] = {}
+        self._missing_records = config.missing_records
         self._shutting_down = False
         self._now_ms = 0
         self._effects: list[Effect] = []
+
+    @property
+    def kraft_version(self) -> int:
+        """0 with configured voters, 1 with those of the log: the data version of what `PersistQuorumState` holds."""
+        return self._config.kraft_version
 
     @property
     def high_watermark(self) -> int | None:
@@ -190,7 +200,10 @@ class QuorumNode:
         me = self._config.node_id
         self._enter(Role.LEADER, self.epoch, me, None)
         self._leader_endpoints = self._config.endpoints
-        voters = [ReplicaKey(voter) for voter in self._config.voters]
+        is_dynamic = self._config.kraft_version > 0
+        voters = [
+            ReplicaKey(voter, self._config.directory_id if is_dynamic else ZERO_UUID) for voter in self._config.voters
+        ]
         self._leadership = Leadership(me, voters, self.epoch, self._log.end_offset)
         message = LeaderChangeMessage(
             version=_LEADER_CHANGE_VERSION,
@@ -199,7 +212,8 @@ class QuorumNode:
             granting_voters=[ControlRecordVoter(voter_id=me)],
         )
         record = (LEADER_CHANGE, message.encode(_LEADER_CHANGE_VERSION))
-        self._effects.append(AppendControlRecords(self.epoch, [record]))
+        self._effects.append(AppendControlRecords(self.epoch, [record, *self._missing_records]))
+        self._missing_records = ()
 
     def _become_unattached(self, epoch: int) -> None:
         waited_for_election = self.role in (Role.UNATTACHED, Role.VOTED, Role.CANDIDATE)
@@ -245,6 +259,13 @@ class QuorumNode:
             self._refuse_fetch(waiting.event, error)
 
     def _quorum_state(self) -> QuorumStateData:
+        if self._config.kraft_version > 0:
+            return QuorumStateData(
+                leader_id=-1 if self.leader_id is None else self.leader_id,
+                leader_epoch=self.epoch,
+                voted_id=-1 if self._voted is None else self._voted.id,
+                voted_directory_id=ZERO_UUID if self._voted is None else self._voted.directory_id,
+            )
         return QuorumStateData(
             leader_id=-1 if self.leader_id is None else self.leader_id,
             leader_epoch=self.epoch,

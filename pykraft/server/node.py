@@ -39,6 +39,7 @@ from pykraft.server.features import NO_FEATURES, FinalizedFeatures
 from pykraft.server.listener import Listener, bind
 from pykraft.server.maintenance import run_maintenance
 from pykraft.server.quorum_driver import QuorumDriver
+from pykraft.server.recorded_quorum import recorded_quorum
 from pykraft.server.releases import controller_apis
 from pykraft.server.snapshots import Snapshots
 from pykraft.server.storage import Storage, StorageError, open_storage, replay
@@ -83,6 +84,7 @@ class Node:
     quorum: QuorumDriver = field(init=False)
     snapshots: Snapshots = field(init=False)
     endpoint: Endpoint = field(init=False)
+    kraft_version: int = field(init=False)
     authorizer: Authorizer = field(init=False)
     finalized_features: FinalizedFeatures = NO_FEATURES
     leader_id: int = -1
@@ -143,14 +145,18 @@ class Node:
 
     def _assemble(self, storage: Storage) -> None:
         config, node_id = self.config, self.config.node_id
+        stored = read_quorum_state(storage.log.directory)
+        recorded = recorded_quorum(storage.log, stored, config, storage.directory_id, self.endpoint)
+        self.kraft_version = recorded.kraft_version
         quorum = QuorumNode(
             QuorumConfig(
                 node_id=node_id, cluster_id=self.cluster_id, voters=(node_id,),
                 endpoints={self.endpoint.name: (self.endpoint.host, self.endpoint.port)},
                 directory_id=storage.directory_id,
                 refuses_non_voters=refuses_non_voters(config.release),
+                kraft_version=recorded.kraft_version, missing_records=recorded.missing,
             ),
-            storage.log, read_quorum_state(storage.log.directory), self.rng,
+            storage.log, stored, self.rng,
         )
         self.quorum = QuorumDriver(
             quorum, storage.log, now_ms=self.now_ms, on_leader_change=self._leaders_send.send_nowait
@@ -158,8 +164,9 @@ class Node:
         self.writer = Writer(
             config=config, cluster_id=self.cluster_id, rng=self.rng, append=self.quorum.append,
             reload=lambda offset: replay(storage.log, offset), now_ms=self.now_ms,
+            kraft_version=recorded.kraft_version,
         )
-        self.snapshots = Snapshots(self.writer, storage.log, self.config, self.now_ms)
+        self.snapshots = Snapshots(self.writer, storage.log, config, self.now_ms, recorded.records)
         self.writer.subscribe(self.authorizer.update)
         self.writer.subscribe(self._remember_features)
         self.writer.subscribe(Announcer(self.emit))

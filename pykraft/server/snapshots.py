@@ -33,12 +33,15 @@ CHUNK_RECORDS: Final = 500
 class Snapshots:
     """Writes and removes the snapshots of one node; `run` is its life.
 
+    `quorum_records` are the control records that stand for the voters of the log.
     `now_ms` is the wall clock, in ms since 1970; trio's clock decides when a snapshot is due.
     """
 
     def __init__(
-        self, writer: Writer, opened: MetadataLog, config: ControllerConfig, now_ms: Callable[[], int]
+        self, writer: Writer, opened: MetadataLog, config: ControllerConfig, now_ms: Callable[[], int],
+        quorum_records: Sequence[tuple[int, bytes]] = (),
     ) -> None:
+        self._quorum_records = quorum_records
         self._writer = writer
         self._log = opened
         self._config = config
@@ -98,7 +101,7 @@ class Snapshots:
         if point in self._log.snapshots:
             return
         log.info("Creating new KRaft snapshot file %s because %s.", checkpoint_name(point), reason)
-        file = await trio.to_thread.run_sync(self._log.begin_snapshot, point, self._now_ms())
+        file = await trio.to_thread.run_sync(self._log.begin_snapshot, point, self._now_ms(), self._quorum_records)
         try:
             while records := await self._take(cursor):
                 await trio.to_thread.run_sync(_append, file, records)

@@ -83,7 +83,9 @@ class Writer:
         append: Append,
         reload: Callable[[int], MetadataImage],
         now_ms: Callable[[], int],
+        kraft_version: int = 0,
     ) -> None:
+        self._kraft_version = kraft_version
         self._image = MetadataImage()
         self._config = config
         self._cluster_id = cluster_id
@@ -216,7 +218,7 @@ class Writer:
         context = OperationContext(
             image=self._image, config=self._config, heartbeats=self._heartbeats, cluster_id=self._cluster_id,
             next_offset=self._next_offset, now_ms=self._now_ms(), monotonic_ms=monotonic_ms(), rng=self._rng,
-            controller_ids=frozenset((self._config.node_id,)),
+            controller_ids=frozenset((self._config.node_id,)), kraft_version=self._kraft_version,
         )
         outcome = self._guard(task, lambda: self._ask(task, operation, context, epoch))
         if outcome is None:

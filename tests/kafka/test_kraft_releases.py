@@ -56,10 +56,11 @@ def partitions(c: Controller, name: str = TOPIC) -> dict[int, PartitionRegistrat
     return c.read(look)
 
 
-def start_broker(lab: Lab, c: Controller, version: str, **config: Any) -> Node:
+def start_broker(lab: Lab, c: Controller, version: str, *, dynamic_quorum: bool = False, **config: Any) -> Node:
     jars.ensure(version)
     broker = lab.kraft_broker(
-        1, c.cluster_id, f"{CONTROLLER_ID}@{c.address}", version=version,
+        1, c.cluster_id, c.address if dynamic_quorum else f"{CONTROLLER_ID}@{c.address}", version=version,
+        dynamic_quorum=dynamic_quorum,
         extra={"broker.heartbeat.interval.ms": 500, "replica.high.watermark.checkpoint.interval.ms": 500} | config,
     )
     c.wait_event("broker_unfenced", broker_id=1, timeout_s=DEADLINE_S)
@@ -141,3 +142,23 @@ def test_a_kraft_broker_of_each_release(version: str, tmp_path: Path, kafka_clas
         live_twice(lab, c, broker, folder)
         if several:
             lose_a_directory(c, broker, directories[1])
+
+
+@pytest.mark.parametrize("version", ["3.9.1", "4.0.2", "4.1.2"])
+def test_a_broker_that_finds_the_voters_in_the_log(version: str, tmp_path: Path, kafka_class_path: str) -> None:
+    folder = tmp_path / "lab"
+    options: dict[str, Any] = {
+        "release": LEVELS[version].release, "node_id": CONTROLLER_ID, "data_directory": tmp_path / "controller",
+        "controller_quorum_bootstrap_servers": "localhost:9093",
+    }
+    with Lab(folder) as lab:
+        with pykraft.testing.controller(**options) as c:
+            broker = start_broker(lab, c, version, dynamic_quorum=True)
+            live_twice(lab, c, broker, folder)
+            _, _, port = c.address.rpartition(":")
+        # The quorum goes on at its address, in a new epoch, and its brokers with it.
+        with pykraft.testing.controller(**options, port=int(port)) as c:
+            with AdminShell(folder, broker.address, name="again") as shell:
+                shell.call("create_topics", topics=[{"name": "after", "partitions": 1, "replication_factor": 1}])
+                until(lambda: partitions(c, "after")[0].leader == 1, "the topic of the new epoch")
+                assert shell.call("describe_features")["finalized"]["kraft.version"] == 1

@@ -11,8 +11,10 @@ Source: ApiVersionsRequest.java, ApiVersionsResponse.java, ApiVersionManager.sca
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from pykraft.controller.releases import (
+    KRAFT_VERSION,
     SUPPORTED_FEATURES,
     tells_finalized_features,
     tells_migration_readiness,
@@ -26,8 +28,11 @@ from pykraft.protocol.messages.api_versions_response import (
     FinalizedFeatureKey,
     SupportedFeatureKey,
 )
-from pykraft.server.features import NO_FEATURES
+from pykraft.server.features import NO_FEATURES, FinalizedFeatures
 from pykraft.server.registry import RequestContext, handles
+
+if TYPE_CHECKING:
+    from pykraft.server.node import Node
 
 _SOFTWARE = re.compile(r"[a-zA-Z0-9](?:[a-zA-Z0-9\-.]*[a-zA-Z0-9])?")
 
@@ -57,10 +62,18 @@ async def handle(context: RequestContext, request: ApiVersionsRequestData | None
         finalized_features_epoch=finalized.offset,
         finalized_features=[
             FinalizedFeatureKey(name=name, max_version_level=level, min_version_level=level)
-            for name, level in finalized.levels.items()
+            for name, level in _levels(node, finalized).items()
             if level > 0
         ],
         zk_migration_ready=(
             node.config.zookeeper_metadata_migration_enable and tells_migration_readiness(release)
         ),
     )
+
+
+def _levels(node: Node, finalized: FinalizedFeatures) -> dict[str, int]:
+    """The finalized levels; that of kraft.version comes from the quorum, not from a record."""
+    levels = dict(finalized.levels)
+    if node.kraft_version > 0:
+        levels[KRAFT_VERSION] = node.kraft_version
+    return levels
