@@ -114,11 +114,10 @@ class Dump(ABC):
         head, middle, tail, offsets = self.run_frame(run.shape, header)
         lines = run.shape.lines(offsets=offsets)
         try:
-            text = "".join(
-                line
+            text = "".join([
+                "".join(lines(piece, offset + first, head, middle, tail))
                 for piece, first in record_runs.slices(run, batch, at)
-                for line in lines(piece, offset + first, head, middle, tail)
-            )
+            ])
         except UnicodeDecodeError:
             return None
         self._follow(offset, offset + run.records - 1)

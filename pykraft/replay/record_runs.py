@@ -44,7 +44,27 @@ class _TextsOfBytes(dict[bytes, str]):
         return text
 
 
+class _TextsOfArray(dict[bytes, str]):
+    """The JSON of the elements of one kind that stand in bytes, without brackets: few arrays are met once only."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self._char = FIXED[kind]
+        self._text: Callable[[Any], str] = _ELEMENTS.get(kind, str)
+
+    def __missing__(self, key: bytes) -> str:
+        if len(self) >= CACHED_MAX:
+            self.clear()
+        values = struct.iter_unpack(">" + self._char, key)
+        text = self[key] = ",".join(self._text(value) for (value,) in values)
+        return text
+
+
 _TEXTS: Final = _TextsOfBytes()
+_ELEMENTS: Final[dict[str, Callable[[Any], str]]] = {
+    "uuid": lambda value: f'"{UUIDS[value]}"', "bool": lambda value: BOOLEANS[value], "float64": java_double,
+}  # fmt: skip
+_ARRAYS: Final = {kind: _TextsOfArray(kind) for kind in FIXED}
 
 
 class Shape:
@@ -292,6 +312,7 @@ def _compiled(shape: Shape, offsets: bool) -> Lines:
     space: dict[str, Any] = {
         "unpack": struct.Struct("".join(formats)).iter_unpack, "TEXT": _TEXTS, "UUID": UUIDS,
         "BOOL": BOOLEANS, "BASE64": base64_text, "FLOAT": java_double,
+        **{f"{kind.upper()}_ARRAY": texts for kind, texts in _ARRAYS.items()},
     }  # fmt: skip
     exec(compile(source, f"<lines of {shape.cls.__name__}>", "exec"), space)
     made: Lines = space["lines"]
@@ -313,7 +334,8 @@ def _field_source(field: Field, length: int, formats: list[str], names: list[str
     if length < 0:
         return "null"
     if field.is_array:
-        return "[" + ",".join(_scalar_source(field.kind, take(FIXED[field.kind])) for _ in range(length)) + "]"
+        name = take(f"{_width(field, length)}s")
+        return f"[{{{field.kind.upper()}_ARRAY[{name}]}}]"
     name = take(f"{length}s")
     return f"{{TEXT[{name}]}}" if field.kind == "string" else f'"{{BASE64({name})}}"'
 

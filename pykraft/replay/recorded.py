@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 from typing import NamedTuple, Self
 
 from pykraft.image.metadata_image import MetadataImage, ReplayError
+from pykraft.image.replay import apply_values
 from pykraft.log.batch import Batch
 from pykraft.log.checkpoint import BOOTSTRAP_NAME, iter_checkpoint
 from pykraft.log.epochs import OffsetAndEpoch
@@ -181,33 +183,37 @@ class Replay:
     def _load(self, checkpoint: Checkpoint) -> None:
         end, path = checkpoint
         for batch in iter_checkpoint(path):
-            if batch.header.is_control:
-                continue
-            for number, value in enumerate(batch.values):
-                message = decoded(value, path, batch.header.base_offset + number, 0)
-                self._apply(message, end.offset - 1, end.epoch, path, 0)
+            if not batch.header.is_control:
+                self._apply(batch.values, repeat(end.offset - 1), end.epoch, path, 0)
         self.image.offset, self.image.epoch = end.offset - 1, end.epoch
 
     def apply(self, logged: LoggedBatch, until: int | None = None) -> None:
         """Apply the records of a batch that the image does not have yet, up to `until`; RecordError."""
         path, position, batch = logged
-        header = batch.header
+        header, image = batch.header, self.image
         if header.is_control:
-            if header.next_offset - 1 > self.image.offset:
-                self.image.offset, self.image.epoch = header.next_offset - 1, header.leader_epoch
+            if header.next_offset - 1 > image.offset:
+                image.offset, image.epoch = header.next_offset - 1, header.leader_epoch
             return
-        for offset, value in enumerate(batch.values, header.base_offset):
-            if until is not None and offset > until:
-                return
-            if offset > self.image.offset:
-                message = decoded(value, path, offset, position)
-                self._apply(message, offset, header.leader_epoch, path, position)
+        first = max(header.base_offset, image.offset + 1)
+        last = header.next_offset if until is None else min(header.next_offset, until + 1)
+        values = batch.values[first - header.base_offset : max(last - header.base_offset, 0)]
+        self._apply(values, range(first, last), header.leader_epoch, path, position)
 
-    def _apply(self, message: Message, offset: int, epoch: int, path: Path, position: int) -> None:
+    def _apply(
+        self, values: Sequence[bytes], offsets: Iterable[int], epoch: int, path: Path, position: int
+    ) -> None:
+        image, before = self.image, self.image.offset
         try:
-            self.image.apply(message, offset, epoch)
-        except ReplayError as error:
-            raise RecordError(path, offset, position, str(error).removeprefix(f"offset {offset}: ")) from error
+            apply_values(image, values, offsets, epoch)
+        except (ReplayError, ProtocolError) as error:
+            # The image stands at the last record that went well.
+            offset = image.offset + 1 if image.offset != before else next(iter(offsets))
+            reason = str(error).removeprefix(f"offset {offset}: ")
+            if isinstance(error, ProtocolError):
+                reason = f"no readable record: {reason}"
+            raise RecordError(path, offset, position, reason) from error
+        image.take_delta()  # nobody asks for it, and it would grow to the size of the image
 
 
 def decoded(value: bytes, path: Path, offset: int, position: int) -> Message:
