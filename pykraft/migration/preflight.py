@@ -200,13 +200,12 @@ def _controller(tree: TreeDump, values: Mapping[str, object]) -> Iterator[Findin
             " /migration",
         )
     if done and isinstance(migration, Migration):
-        when = "that migration goes on" if held else "it was rolled back"
         yield blocker(
             "stale-migration", paths.MIGRATION,
             f"says that controller {migration.kraft_controller_id} has copied this ZooKeeper already (up to offset"
-            f" {migration.kraft_metadata_offset}); {when}",
-            "delete it before another attempt with an empty data directory: with it the controllers would skip the copy"
-            " and empty ZooKeeper",
+            f" {migration.kraft_metadata_offset})",
+            "leave it alone while that migration goes on; after a roll-back delete it before another attempt with an"
+            " empty data directory: Kafka's controllers would skip the copy and empty ZooKeeper",
         )
 
 
@@ -223,7 +222,7 @@ def _topics(values: Mapping[str, object], brokers: Mapping[int, BrokerRegistrati
         for number, replicas in topic.partitions.items():
             partition = f"{name}-{number}"
             for broker in replicas:
-                if broker not in brokers:
+                if brokers and broker not in brokers:
                     missing.setdefault(broker, []).append(partition)
             if topic.adding_replicas.get(number) or topic.removing_replicas.get(number):
                 moving.append(partition)
