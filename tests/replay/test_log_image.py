@@ -17,7 +17,7 @@ from pykraft.replay.bisection import bisect, candidates
 from pykraft.replay.difference import ABSENT, differences
 from pykraft.replay.image_json import image_to_json
 from pykraft.replay.recorded import NotALogError, RecordedLog, RecordError
-from tests.replay.samples import CONTROLLER_DATA, CONTROLLER_LOG, SEGMENT, batches, leader_change, recorded
+from tests.replay.samples import CONTROLLER_DATA, CONTROLLER_LOG, RELEASES, SEGMENT, batches, leader_change, recorded
 
 
 def log() -> RecordedLog:
@@ -45,7 +45,7 @@ def test_by_time() -> None:
     assert log().image(until_ms=moment_ms - 1).offset < 39
 
 
-@pytest.mark.parametrize("release", ["3.4.1", "3.6.2", "3.9.1"])
+@pytest.mark.parametrize("release", RELEASES)
 def test_a_checkpoint_is_the_log_up_to_it(release: str) -> None:
     segment, checkpoint = recorded(release)
     end = RecordedLog.at(checkpoint).checkpoints[0].end

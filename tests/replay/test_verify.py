@@ -18,6 +18,7 @@ from pykraft.replay.verify import Finding, Verifier
 from tests.replay.samples import (
     CONTROLLER_DATA,
     CONTROLLER_LOG,
+    RELEASES,
     SEGMENT,
     TIMESTAMP_MS,
     batches,
@@ -39,7 +40,7 @@ def one(path: Path) -> tuple[int | None, int, str]:
     return found[0][1:]
 
 
-@pytest.mark.parametrize("release", ["3.4.1", "3.6.2", "3.9.1"])
+@pytest.mark.parametrize("release", RELEASES)
 def test_sound_logs(release: str) -> None:
     for path in recorded(release):
         assert findings(path) == []
