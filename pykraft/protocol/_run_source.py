@@ -27,10 +27,10 @@ def is_sized(field: Field) -> bool:
 def suits(cls: type[Struct], version: int) -> bool:
     """Whether structs of this class can come in runs.
 
-    They have no structs and no texts in arrays inside them, except in arrays that may be null and often are.
+    They have no structs inside and no arrays but of numbers, except arrays that may be null and often are.
     """
     return not any(
-        (field.struct is not None or (field.is_array and field.kind not in FIXED))
+        (field.struct is not None or (field.is_array and (field.kind not in FIXED or field.kind == "uuid")))
         and not (field.is_array and version in field.nullable)
         for field in untagged(cls, version)
     )
@@ -174,9 +174,7 @@ def writer(cls: type[Struct], version: int, flexible: bool, shape: Shape) -> str
 
 def _repeated(field: Field, count: int) -> str:
     """The format of the items of an array."""
-    if not count:
-        return ""
-    return "16s" * count if field.kind == "uuid" else f"{count}{FIXED[field.kind]}"
+    return f"{count}{FIXED[field.kind]}" if count else ""
 
 
 def example(cls: type[Struct], version: int) -> Shape:
@@ -202,10 +200,6 @@ def _written(field: Field, length: int) -> tuple[list[str], str, list[str]]:
         return [f"if {value} is not None:", "    raise Misfit"], "", []
     if field.is_array:
         items = [f"{name}{number}" for number in range(length)]
-        lines = [f"[{', '.join(items)}] = {value}"]
-        if field.kind == "uuid":
-            for item in items:
-                lines += [f"if len({item}) != 16:", "    raise Misfit"]
-        return lines, _repeated(field, length), items
+        return [f"[{', '.join(items)}] = {value}"], _repeated(field, length), items
     coded = ".encode()" if field.kind == "string" else ""
     return [f"{name} = {value}{coded}", f"if len({name}) != {length}:", "    raise Misfit"], f"{length}s", [name]

@@ -68,7 +68,8 @@ class _Shapes(Generic[F]):
     def length_fits(self, field: Field, length: int) -> bool:
         """Whether elements with this length in this field can come in runs."""
         lowest = -1 if self.version in field.nullable else 0
-        highest = CONTENT_MAX if not field.is_array else ITEMS_MAX if field.kind in FIXED else 0
+        numbers = field.kind in FIXED and field.kind != "uuid"
+        highest = CONTENT_MAX if not field.is_array else ITEMS_MAX if numbers else 0
         return lowest <= length <= highest
 
     def met_enough(self, shape: Shape, count: int) -> bool:

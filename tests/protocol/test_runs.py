@@ -12,6 +12,7 @@ from pykraft.protocol import _careful, _run_source, _runs, _source
 from pykraft.protocol._layout import Field, is_flexible, layout
 from pykraft.protocol._message import Message, Struct
 from pykraft.protocol.errors import DecodeError, EncodeError
+from pykraft.protocol.messages.fetch_request import FetchRequestData, ForgottenTopic
 from pykraft.protocol.messages.leader_and_isr_request import (
     LeaderAndIsrPartitionState,
     LeaderAndIsrRequestData,
@@ -139,6 +140,15 @@ def test_a_bad_element_in_a_run_is_named(at: int, attr: str, value: object, reas
     with pytest.raises(EncodeError) as caught:
         metadata(partitions).encode(METADATA)
     assert f"topics[0].partitions[{at}].{reason}" in str(caught.value)
+
+
+def test_a_short_uuid_in_a_run_is_named() -> None:
+    topics = [ForgottenTopic(topic_id=bytes(16), partitions=[1]) for _ in range(200)]
+    for _ in range(2):
+        FetchRequestData(forgotten_topics_data=topics).encode(17)
+    topics[150].topic_id = bytes(15)
+    with pytest.raises(EncodeError, match=r"forgottenTopicsData\[150\].topicId: expected the 16 bytes of a uuid"):
+        FetchRequestData(forgotten_topics_data=topics).encode(17)
 
 
 def test_what_is_no_partition_is_named() -> None:
