@@ -7,6 +7,7 @@ A producer and a consumer run all the while and account for every message.
 from __future__ import annotations
 
 import re
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,7 +29,8 @@ CONTROLLER_ID = 3000
 ZK_BROKER_ID, KRAFT_BROKER_ID, LATE_BROKER_ID = 1, 2, 3
 TOPIC = "handed-over"
 PARTITIONS = 4
-SETTINGS = {"metadata.log.max.record.bytes.between.snapshots": "4000", "broker.session.timeout.ms": "9000"}
+# A NoOpRecord every 100 ms makes a snapshot due every six seconds, whatever else happens.
+SETTINGS = {"metadata.log.max.record.bytes.between.snapshots": "4000", "metadata.max.idle.interval.ms": "100"}
 
 
 @dataclass(frozen=True)
@@ -232,10 +234,17 @@ def test_the_controller_changes_hands_and_comes_back(
 
         # Brokers that know nothing begin with a snapshot, in both modes.
         late = cluster.start_kraft_broker(LATE_BROKER_ID)
-        assert cluster.checkpoints(late), "the new broker did not fetch a snapshot"
+        until(lambda: bool(cluster.checkpoints(late)), "the new broker fetches a snapshot")
         assert cluster.shell is not None
         call = cluster.shell.call
         until(lambda: len(call("describe_cluster")["nodes"]) == 3, "the new broker is seen")
+        if cluster.zookeeper is not None:
+            zk_broker = cluster.lab.nodes[f"broker-{ZK_BROKER_ID}"]
+            zk_broker.stop()
+            shutil.rmtree(zk_broker.folder / "data/__cluster_metadata-0")
+            zk_broker.start()
+            until(lambda: bool(cluster.checkpoints(zk_broker)), "the broker in ZooKeeper mode fetches a snapshot")
+            cluster.check()
         workload.wait_flowing()
         assert all(node.process.running for node in cluster.lab.nodes.values())
         require_whole(workload.finish())
