@@ -113,17 +113,19 @@ def _check_release(ctx: OperationContext) -> None:
     """Refuse a log that the release stood for could not read on from."""
     image, release = ctx.image, ctx.config.release
     levels = supported_levels(release)
-    if not image.is_blank and image.features and image.metadata_version not in levels:
+    version = image.metadata_version if image.features else ctx.config.metadata_version
+    if version not in levels:
+        what = "holds" if image.features else "is to begin with"
         raise ActivationError(
-            f"the log holds metadata.version {image.metadata_version.text}, and release {release} has"
+            f"the log {what} metadata.version {version.text}, and release {release} has"
             f" {MetadataVersion(levels[0]).text} to {MetadataVersion(levels[-1]).text}: give --release"
-            f" {image.metadata_version.release}"
+            f" {version.release}"
         )
     state = image.stable_zk_migration_state
     if is_4(release) and state in (ZkMigrationState.PRE_MIGRATION, ZkMigrationState.MIGRATION):
         raise ActivationError(
-            f"the log is in the middle of a migration ({state.name}), of which release {release} knows nothing: finalize"
-            " it, or go back, with --release 3.9"
+            f"the log is in the middle of a migration ({state.name}), of which release {release} knows nothing:"
+            " finalize it, or go back, with --release 3.9"
         )
 
 

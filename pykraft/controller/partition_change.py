@@ -14,6 +14,7 @@ from enum import Enum, auto
 from pykraft.controller.effective_configs import unclean_leader_election_enabled
 from pykraft.controller.result import OperationContext
 from pykraft.image.metadata_image import MetadataImage
+from pykraft.image.metadata_version import FEATURE_NAME, MetadataVersion
 from pykraft.image.model import (
     DIRECTORY_MIGRATING,
     DIRECTORY_UNASSIGNED,
@@ -69,6 +70,22 @@ def zk_registration_allowed(ctx: OperationContext) -> bool:
     return ctx.migration_enabled and ctx.image.metadata_version.is_migration_supported
 
 
+def has_brokers_that_ignore_equal_epochs(ctx: OperationContext) -> bool:
+    """Whether a broker may be told by LeaderAndIsr that ignores one of a leader epoch it has already.
+
+    Those before 3.6.2 do (KAFKA-16121). A broker in ZooKeeper mode tells of its release only its
+    inter.broker.protocol.version, as the range of its metadata.version; 3.7 and later are free of the fault, so what is
+    below 3.7-IV0 may have it.
+    """
+    return zk_registration_allowed(ctx) and any(
+        feature.max_version < MetadataVersion.IBP_3_7_IV0
+        for broker in ctx.image.brokers.values()
+        if broker.is_migrating_zk_broker
+        for feature in broker.features
+        if feature.name == FEATURE_NAME
+    )
+
+
 def completed_reassignment(
     replicas: tuple[int, ...], removing: tuple[int, ...], isr: tuple[int, ...]
 ) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
@@ -95,6 +112,7 @@ class PartitionChangeBuilder:
         self._bumps_epoch_on_isr_shrink = (
             version.is_leader_epoch_bump_required_on_isr_shrink or zk_registration_allowed(ctx)
         )
+        self._bumps_epoch_on_all = has_brokers_that_ignore_equal_epochs(ctx)
         self._default_election = self._election_of(NO_TOPIC)
 
     def election(self, topic: str) -> Election:
@@ -140,7 +158,8 @@ class PartitionChangeBuilder:
         self._elect(record, partition, replicas, isr, election)
         if record.isr is None and isr and isr != partition.isr:
             record.isr = list(isr)
-        self._bump_leader_epoch(record, partition, replicas)
+        is_moved = removing != partition.removing_replicas or adding != partition.adding_replicas
+        self._bump_leader_epoch(record, partition, replicas, is_moved=is_moved)
         if replicas != partition.replicas:
             record.replicas = list(replicas)
         if self._directories_supported:
@@ -186,13 +205,19 @@ class PartitionChangeBuilder:
         return self._image.brokers[replica].has_online_directory(partition.directory(replica))
 
     def _bump_leader_epoch(
-        self, record: PartitionChangeRecord, partition: PartitionRegistration, replicas: tuple[int, ...]
+        self,
+        record: PartitionChangeRecord,
+        partition: PartitionRegistration,
+        replicas: tuple[int, ...],
+        *,
+        is_moved: bool,
     ) -> None:
         """Start a new leader epoch under the same leader where followers or brokers need to notice the change.
 
         It follows a replica leaving the replica list always, and one leaving the ISR before 3.6-IV0 (KAFKA-15021)
-        and while brokers in ZooKeeper mode may be told by LeaderAndIsr (KAFKA-15109). Such brokers before 3.6.2 ignore
-        LeaderAndIsr of an equal leader epoch (KAFKA-16121): for them every change would have to be listed here.
+        and while brokers in ZooKeeper mode may be told by LeaderAndIsr (KAFKA-15109). For brokers that ignore one of an
+        equal leader epoch it follows every change of the ISR, of the replicas and of a reassignment; Kafka leaves that
+        out, and an ISR that such a broker does not hear of is not restored.
         """
         if record.leader != NO_LEADER_CHANGE:
             return
@@ -202,7 +227,10 @@ class PartitionChangeBuilder:
             and record.isr is not None
             and not set(partition.isr) <= set(record.isr)
         )
-        if left_replicas or left_isr:
+        unheard = self._bumps_epoch_on_all and (
+            record.isr is not None or replicas != partition.replicas or is_moved
+        )
+        if left_replicas or left_isr or unheard:
             record.leader = partition.leader
 
     def _assign_directories(

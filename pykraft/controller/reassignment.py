@@ -34,20 +34,24 @@ from pykraft.protocol.uuids import Uuid
 def alter_partition_reassignments(
     ctx: OperationContext, request: AlterPartitionReassignmentsRequestData
 ) -> ControllerResult[AlterPartitionReassignmentsResponseData]:
-    """Move partitions to other replicas, or cancel moves (replicas null), partition by partition.
+    """Move partitions to other replicas, or cancel moves (replicas null), partition by partition (v0 to v1).
 
+    A request may forbid changes of the replication factor (v1, KIP-860).
     Raises TooManyRecordsError.
     """
     builder = PartitionChangeBuilder(ctx)
     records: list[ApiMessageAndVersion] = []
-    response = AlterPartitionReassignmentsResponseData(error_message=None)
+    may_resize = request.allow_replication_factor_change
+    response = AlterPartitionReassignmentsResponseData(
+        error_message=None, allow_replication_factor_change=may_resize
+    )
     for topic in request.topics:
         answer = ReassignableTopicResponse(name=topic.name)
         response.responses.append(answer)
         for target in topic.partitions:
             number = target.partition_index
             try:
-                record = _alter(ctx, builder, topic.name, number, target.replicas)
+                record = _alter(ctx, builder, topic.name, number, target.replicas, may_resize=may_resize)
             except ApiError as error:
                 answer.partitions.append(ReassignablePartitionResponse(number, error.code.value, error.message))
                 continue
@@ -59,7 +63,13 @@ def alter_partition_reassignments(
 
 
 def _alter(
-    ctx: OperationContext, builder: PartitionChangeBuilder, name: str, number: int, target: list[int] | None
+    ctx: OperationContext,
+    builder: PartitionChangeBuilder,
+    name: str,
+    number: int,
+    target: list[int] | None,
+    *,
+    may_resize: bool,
 ) -> ApiMessageAndVersion | None:
     topic = ctx.image.topics_by_name.get(name)
     partition = None if topic is None else topic.partitions.get(number)
@@ -68,6 +78,13 @@ def _alter(
     if target is None:
         return _cancel(builder, topic, number, partition)
     check_manual_assignment(ctx.image, target, None)
+    # A move under way counts as done.
+    size = len(set(partition.replicas) - set(partition.removing_replicas))
+    if not may_resize and len(target) != size:
+        raise ApiError(
+            ErrorCode.INVALID_REPLICATION_FACTOR,
+            f"{name}-{number} would have {len(target)} replicas instead of {size}, which the request forbids",
+        )
     removing = tuple(sorted(set(partition.replicas) - set(target)))
     adding = tuple(sorted(set(target) - set(partition.replicas)))
     if not adding:

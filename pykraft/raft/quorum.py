@@ -457,7 +457,9 @@ class QuorumNode:
             return VoteResponseData(error_code=ErrorCode.INVALID_REQUEST)
         asked = request.topics[0].partitions[0]
         error = ErrorCode.INVALID_REQUEST
-        if asked.last_offset >= 0 and 0 <= asked.last_offset_epoch < asked.candidate_epoch:
+        # Who asks beforehand names the epoch it is in, who stands for election the next one.
+        log_epoch_max = asked.candidate_epoch if asked.pre_vote else asked.candidate_epoch - 1
+        if asked.last_offset >= 0 and 0 <= asked.last_offset_epoch <= log_epoch_max:
             error = self._voter_only_error(asked.candidate_id, asked.candidate_epoch)
         if error is not ErrorCode.NONE:
             return answers.vote(self._leader(event, 1), error)
@@ -468,7 +470,9 @@ class QuorumNode:
         candidate = ReplicaKey(asked.candidate_id, asked.candidate_directory_id)
         theirs, ours = (asked.last_offset_epoch, asked.last_offset), (self._log.last_epoch, self._log.end_offset)
         granted = False
-        if self.role is Role.VOTED and self._voted is not None:
+        if asked.pre_vote:
+            granted = self.leader_id is None and theirs >= ours
+        elif self.role is Role.VOTED and self._voted is not None:
             known = self._voted.directory_id
             granted = self._voted.id == candidate.id and known in (ZERO_UUID, candidate.directory_id)
         elif self.role is Role.UNATTACHED and self.leader_id is None and theirs >= ours:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pykraft.controller.activation import activation_records
+from pykraft.controller.releases import SUPPORTED_FEATURES
 from pykraft.controller.result import ControllerResult, OperationContext
 from pykraft.image.metadata_version import FEATURE_NAME, MetadataVersion
 from pykraft.log.checkpoint import BOOTSTRAP_NAME, read_checkpoint
@@ -36,11 +37,33 @@ def activate(context: OperationContext, directory: Path) -> ControllerResult[Non
         log.info("Beginning the log as %s says, at metadata.version %s.", path, version.text)
         context = replace(context, config=replace(context.config, metadata_version=version))
     result = activation_records(context)
-    others = [record for record in bootstrap if not _is_metadata_version(record)]
     level = next((index for index, record in enumerate(result.records) if _is_metadata_version(record)), None)
-    if level is not None:
-        result.records[level + 1 : level + 1] = others
+    if level is None:
+        return result
+    last = level + 1
+    while isinstance(result.records[last].message, FeatureLevelRecord):
+        last += 1
+    result.records[level + 1 : last] = _others(path, bootstrap, context.config.release)
     return result
+
+
+def _others(path: Path, records: Sequence[ApiMessageAndVersion], release: str) -> list[ApiMessageAndVersion]:
+    """What goes behind metadata.version: features that are not supported here stay off, as if formatted so."""
+    supported = {feature.name: feature for feature in SUPPORTED_FEATURES[release]}
+    kept = []
+    for record in records:
+        message = record.message
+        if isinstance(message, FeatureLevelRecord):
+            known = supported.get(message.name)
+            if known is None or not known.min_version <= message.feature_level <= known.max_version:
+                log.warning(
+                    "%s asks for %s %d, which this controller has not: it stays off.",
+                    path, message.name, message.feature_level,
+                )
+                continue
+        if not _is_metadata_version(record):
+            kept.append(record)
+    return kept
 
 
 def _metadata_version(path: Path, records: Sequence[ApiMessageAndVersion]) -> MetadataVersion | None:

@@ -8,7 +8,7 @@ import pytest
 
 from pykraft.controller.partition_change import Election, PartitionChangeBuilder, completed_reassignment
 from pykraft.image.metadata_image import merge_partition
-from pykraft.image.metadata_version import MetadataVersion
+from pykraft.image.metadata_version import FEATURE_NAME, MetadataVersion
 from pykraft.image.model import (
     DIRECTORY_LOST,
     DIRECTORY_MIGRATING,
@@ -16,6 +16,7 @@ from pykraft.image.model import (
     PartitionRegistration,
     ZkMigrationState,
 )
+from pykraft.protocol.messages.broker_registration_request import Feature
 from pykraft.protocol.records.partition_change_record import PartitionChangeRecord
 from tests.controller.cluster import Cluster, directory_of
 
@@ -217,3 +218,37 @@ def test_the_election_of_a_topic_is_its_own_else_the_cluster_s() -> None:
     everywhere.create("clean", [1], configs={"unclean.leader.election.enable": "false"})
     builder = PartitionChangeBuilder(everywhere.ctx())
     assert (builder.election("other"), builder.election("clean")) == (UNCLEAN, ONLINE)
+
+
+ZK_BROKER = {"is_migrating_zk_broker": True}
+EVERY_STEP = [
+    ({"isr": (1, 2, 3)}, {"isr": [1, 2, 3]}),
+    ({"replicas": (1, 2, 3, 4), "adding": (4,)}, {"replicas": [1, 2, 3, 4], "adding_replicas": [4]}),
+    ({"replicas": (2, 1, 3)}, {"replicas": [2, 1, 3]}),
+]
+
+
+@pytest.mark.parametrize(("targets", "expected"), EVERY_STEP)
+@pytest.mark.parametrize(
+    ("version", "zk_broker", "bumps"),
+    [(V.IBP_3_4_IV0, True, True), (V.IBP_3_6_IV2, True, True), (V.IBP_3_7_IV0, True, False),
+     (V.IBP_3_4_IV0, False, False)],
+)
+def test_brokers_that_ignore_equal_leader_epochs_get_a_new_one_with_every_step(
+    version: MetadataVersion, zk_broker: bool, bumps: bool, targets: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    cluster = Cluster(version, migration=True, state=ZkMigrationState.MIGRATION)
+    cluster.start(1, 2, 3, 4)
+    if zk_broker:
+        cluster.register(5, features=[Feature(FEATURE_NAME, version.value, version.value)], **ZK_BROKER)
+    found = change(state(isr=(1, 2)), cluster=cluster, **targets)
+    assert found is not None
+    found.pop("directories", None)
+    assert found == (expected | {"leader": 1} if bumps else expected)
+
+
+def test_what_changes_nothing_bumps_nothing_for_them() -> None:
+    cluster = Cluster(V.IBP_3_4_IV0, migration=True, state=ZkMigrationState.MIGRATION)
+    cluster.start(1, 2, 3)
+    cluster.register(5, features=[Feature(FEATURE_NAME, 8, 8)], **ZK_BROKER)
+    assert change(state(), cluster=cluster, isr=(1, 2, 3)) is None

@@ -46,6 +46,21 @@ def move(cluster: Cluster, replicas: list[int] | None, *, topic: str = "a", numb
     return ErrorCode(answer.error_code)
 
 
+@pytest.mark.parametrize(("target", "code"), [
+    ([1, 2, 4], E.NONE), ([1, 2], E.INVALID_REPLICATION_FACTOR), ([1, 2, 3, 4], E.INVALID_REPLICATION_FACTOR),
+])
+def test_a_request_may_forbid_another_replication_factor(target: list[int], code: ErrorCode) -> None:
+    cluster = ready()
+    # A move to other replicas is under way: it is its end that counts.
+    assert move(cluster, [2, 3, 4]) is E.NONE
+    request = AlterPartitionReassignmentsRequestData(
+        topics=[ReassignableTopic("a", [ReassignablePartition(0, target)])], allow_replication_factor_change=False
+    )
+    response = cluster.run(lambda ctx: alter_partition_reassignments(ctx, request))
+    assert response.responses[0].partitions[0].error_code == code
+    assert response.allow_replication_factor_change is False
+
+
 def in_sync(cluster: Cluster, *isr: int) -> None:
     """Set the ISR as a record would, without completing anything."""
     record = PartitionChangeRecord(0, cluster.image.topics_by_name["a"].id, isr=list(isr))

@@ -70,3 +70,11 @@ def test_leader_epochs_are_bumped_on_isr_shrink_before_3_6() -> None:
 def test_levels_that_a_downgrade_would_lose_metadata_across() -> None:
     changed = [version.value for version in V if version.did_metadata_change and version <= LATEST_PRODUCTION]
     assert changed == [1, 3, 5, 6, 7, 8, 11, 13, 14, 15, 17]
+
+
+def test_the_levels_of_4() -> None:
+    assert [metadata_version_from_text(text).value for text in ("4.0", "4.0-IV1", "4.1-IV0", "4.1")] == [25, 23, 26, 27]
+    assert (V.IBP_4_0_IV0.partition_record_version, V.IBP_4_0_IV1.partition_record_version) == (1, 2)
+    assert V.IBP_4_1_IV1.register_broker_record_version == 3
+    assert [version.value for version in V if version.did_metadata_change and version > LATEST_PRODUCTION] == [23]
+    assert [version.release for version in (V.IBP_3_4_IV0, V.IBP_4_1_IV0)] == ["3.4", "4.1"]

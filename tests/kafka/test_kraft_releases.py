@@ -56,7 +56,7 @@ def partitions(c: Controller, name: str = TOPIC) -> dict[int, PartitionRegistrat
     return c.read(look)
 
 
-def start_broker(lab: Lab, c: Controller, version: str, *, dynamic_quorum: bool = False, **config: Any) -> Node:
+def start_broker(lab: Lab, c: Controller, version: str, config: dict[str, Any], *, dynamic_quorum: bool = False) -> Node:
     jars.ensure(version)
     broker = lab.kraft_broker(
         1, c.cluster_id, c.address if dynamic_quorum else f"{CONTROLLER_ID}@{c.address}", version=version,
@@ -133,7 +133,7 @@ def test_a_kraft_broker_of_each_release(version: str, tmp_path: Path, kafka_clas
         Lab(folder) as lab,
         pykraft.testing.controller(release=level.release, node_id=CONTROLLER_ID) as c,
     ):
-        broker = start_broker(lab, c, version, **{"log.dirs": ",".join(map(str, directories))})
+        broker = start_broker(lab, c, version, {"log.dirs": ",".join(map(str, directories))})
         found = registration(c)
         assert found is not None
         assert len(found.directories) == (2 if several else 0)
@@ -153,12 +153,14 @@ def test_a_broker_that_finds_the_voters_in_the_log(version: str, tmp_path: Path,
     }
     with Lab(folder) as lab:
         with pykraft.testing.controller(**options) as c:
-            broker = start_broker(lab, c, version, dynamic_quorum=True)
+            broker = start_broker(lab, c, version, {}, dynamic_quorum=True)
             live_twice(lab, c, broker, folder)
             _, _, port = c.address.rpartition(":")
         # The quorum goes on at its address, in a new epoch, and its brokers with it.
-        with pykraft.testing.controller(**options, port=int(port)) as c:
-            with AdminShell(folder, broker.address, name="again") as shell:
-                shell.call("create_topics", topics=[{"name": "after", "partitions": 1, "replication_factor": 1}])
-                until(lambda: partitions(c, "after")[0].leader == 1, "the topic of the new epoch")
-                assert shell.call("describe_features")["finalized"]["kraft.version"] == 1
+        with (
+            pykraft.testing.controller(**options, port=int(port)) as c,
+            AdminShell(folder, broker.address, name="again") as shell,
+        ):
+            shell.call("create_topics", topics=[{"name": "after", "partitions": 1, "replication_factor": 1}])
+            until(lambda: partitions(c, "after")[0].leader == 1, "the topic of the new epoch")
+            assert shell.call("describe_features")["finalized"]["kraft.version"] == 1

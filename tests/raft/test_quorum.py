@@ -596,3 +596,19 @@ def test_who_does_not_lead_describes_nothing() -> None:
     quorum = led()
     quorum.step(ResignRequested(5), 0)
     assert partition(ask(quorum, describe(0))).error_code == ErrorCode.NOT_LEADER_OR_FOLLOWER
+
+
+@pytest.mark.parametrize(("epoch", "deposed"), [(5, False), (6, True)])
+def test_who_asks_beforehand_gets_an_answer_that_binds_nobody(epoch: int, deposed: bool) -> None:
+    log = FactLog([4] * 10)
+    quorum = leader(log)
+    assert quorum.epoch == 5
+    # It names the epoch it is in, and its log may be of that epoch.
+    effects = quorum.step(received(vote(epoch, last=(20, epoch), pre_vote=True), 1, 2), 0)
+    [reply] = [effect for effect in effects if isinstance(effect, Reply)]
+    response = reply.response
+    assert isinstance(response, vote_response.VoteResponseData)
+    answered = response.topics[0].partitions[0]
+    assert (answered.error_code, answered.vote_granted) == (0, deposed)
+    assert quorum.epoch == epoch
+    assert quorum.role is (Role.UNATTACHED if deposed else Role.LEADER)

@@ -5,14 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import trio
 
 from pykraft.protocol.api import ApiKey
 from pykraft.protocol.errors import ErrorCode
 from pykraft.protocol.frame import decode_response, encode_request
 from pykraft.protocol.messages.broker_heartbeat_request import BrokerHeartbeatRequestData
+from pykraft.protocol.messages.create_delegation_token_request import CreateDelegationTokenRequestData
 from pykraft.protocol.messages.create_topics_request import CreatableTopic, CreateTopicsRequestData
 from pykraft.protocol.messages.describe_quorum_request import DescribeQuorumRequestData, PartitionData, TopicData
 from pykraft.server.node import Node
+from pykraft.testing import serve_controller
 from tests.server.client import Client, connected, envelope, header, register
 
 TOPIC = CreateTopicsRequestData(
@@ -97,3 +100,15 @@ async def test_describe_quorum_may_be_forwarded(node: Node) -> None:
         code, answer = await forward(client, request, 2)
         assert code is ErrorCode.NONE
         assert answer.topics[0].partitions[0].leader_id == 1
+
+
+async def test_what_the_release_stood_for_does_not_offer_is_refused_inside_too(nursery: trio.Nursery) -> None:
+    node = await serve_controller(nursery, release="4.0")
+    token = CreateDelegationTokenRequestData()
+    async with connected(node) as client:
+        assert await forward(client, TOPIC, 1) == (ErrorCode.UNSUPPORTED_VERSION, None)
+        assert (await forward(client, TOPIC, 2))[0] is ErrorCode.NONE
+        assert await forward(client, token, 0) == (ErrorCode.UNSUPPORTED_VERSION, None)
+    old = await serve_controller(nursery, release="3.5")
+    async with connected(old) as client:
+        assert await forward(client, token, 1) == (ErrorCode.INVALID_REQUEST, None)

@@ -160,6 +160,20 @@ async def test_a_directory_formatted_for_kafka_begins_as_its_bootstrap_checkpoin
                          "ZkMigrationStateRecord", "EndTransactionRecord"]
 
 
+async def test_a_directory_formatted_for_4_1_begins_with_the_features_that_are_known_here(
+    nursery: trio.Nursery, tmp_path: Path
+) -> None:
+    levels = {
+        "metadata.version": 27, "eligible.leader.replicas.version": 1, "group.version": 1, "transaction.version": 1
+    }
+    (tmp_path / BOOTSTRAP_NAME).write_bytes(checkpoint(
+        [encode_record(FeatureLevelRecord(name=name, feature_level=level), 0) for name, level in levels.items()], 0
+    ))
+    node = await serve_controller(nursery, data_directory=tmp_path, release="4.1")
+    del levels["eligible.leader.replicas.version"]
+    assert await node.writer.read(lambda image: dict(image.features)) == levels
+
+
 async def test_a_bootstrap_checkpoint_of_a_later_release_is_refused(tmp_path: Path) -> None:
     (tmp_path / BOOTSTRAP_NAME).write_bytes(checkpoint([encode_record(
         FeatureLevelRecord(name="metadata.version", feature_level=99), 0

@@ -1,4 +1,4 @@
-"""AlterPartitionReassignments (45): v0. Starts, changes and cancels reassignments.
+"""AlterPartitionReassignments (45): v0–1. Starts, changes and cancels reassignments.
 
 - Waits at most the request's timeoutMs for its turn.
 - Errors of the whole request: code and message at the top and at every partition.

@@ -1,7 +1,8 @@
-"""DescribeCluster (60): v0–1. The controllers of the quorum, for clients that talk to controllers directly.
+"""DescribeCluster (60): v0–2. The controllers of the quorum, for clients that talk to controllers directly.
 
 - Below metadata.version 3.7-IV0: UNSUPPORTED_VERSION (35), as controllers do not register there.
 - v0 and an endpoint type other than CONTROLLER are refused as Kafka does.
+- Controllers are never fenced, so v2's IncludeFencedBrokers adds none.
 - Errors: code and message at the top.
 - Needs ALTER on the cluster.
 """

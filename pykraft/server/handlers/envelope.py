@@ -16,7 +16,7 @@ from typing import Any, Final
 from pykraft.controller.errors import ApiError
 from pykraft.controller.result import Requester
 from pykraft.protocol.api import ApiKey, request_class
-from pykraft.protocol.errors import ErrorCode, ProtocolError
+from pykraft.protocol.errors import ErrorCode, ProtocolError, UnsupportedVersionError
 from pykraft.protocol.messages.default_principal_data import DefaultPrincipalData
 from pykraft.protocol.messages.describe_quorum_response import DescribeQuorumResponseData
 from pykraft.protocol.messages.envelope_request import EnvelopeRequestData
@@ -48,11 +48,11 @@ async def handle(context: RequestContext, request: EnvelopeRequestData) -> Envel
     except BadRequestError as error:
         raise ApiError(ErrorCode.UNSUPPORTED_VERSION, "Failed to parse request header from envelope") from error
     key = ApiKey(header.request_api_key)
-    if key not in FORWARDABLE:
+    if key not in FORWARDABLE or key not in context.node.apis:
         raise ApiError(
             ErrorCode.INVALID_REQUEST, f"API {key.name} is not enabled or is not eligible for forwarding"
         )
-    body = _inner_body(header, request.request_data, position)
+    body = _inner_body(header, request.request_data, position, context.node.apis[key])
     requester = Requester(
         principal=f"{principal.type}:{principal.name}", client_host=host, client_id=header.client_id,
         forwarded=True, token_authenticated=principal.token_authenticated, listener=context.requester.listener,
@@ -81,9 +81,11 @@ def _principal(data: bytes | None) -> DefaultPrincipalData:
         ) from error
 
 
-def _inner_body(header: RequestHeaderData, frame: bytes, position: int) -> Any:
+def _inner_body(header: RequestHeaderData, frame: bytes, position: int, offered: tuple[int, int]) -> Any:
     key, version = ApiKey(header.request_api_key), header.request_api_version
     try:
+        if not offered[0] <= version <= offered[1]:
+            raise UnsupportedVersionError(f"{key.name} is offered in versions {offered[0]} to {offered[1]}")
         body = request_class(key).decode(frame[position:], version)
         check_body = handler(key).check_body
         if check_body is not None:

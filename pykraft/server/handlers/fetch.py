@@ -1,11 +1,12 @@
-"""Fetch (1): v0–17, of which observers need v13 and above. The metadata log, long-polled.
+"""Fetch (1): v0–18, of which observers need v13 and above. The metadata log, long-polled.
 
 - Only `__cluster_metadata`-0 by its topic id; anything else, and so any version below 13, gets 42 at the top.
 - Which records, a divergence or a snapshot: pykraft.raft.divergence. Waits up to MaxWaitMs for the log or the high
   watermark to move; the leader is named in every answer.
 - Errors of the whole request: the code at the top, below v13 also at every partition.
 - Needs CLUSTER_ACTION on the cluster.
-Left out: sessions (the id is not looked at).
+Left out: sessions (the id is not looked at); v18's HighWatermark, since a replica is told a new high watermark at once
+whatever it says.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
-"""UpdateFeatures (57): v0–1. Raises or lowers metadata.version and other features.
+"""UpdateFeatures (57): v0–2. Raises or lowers metadata.version and other features.
 
+- Each feature by itself; standing for 4.0 and later all of them or none.
 - Errors of the whole request: code and message at the top.
 - Needs ALTER on the cluster.
+Left out: eligible.leader.replicas.version, which stays 0; a change of kraft.version in a running cluster.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Vote (52): v0–1. A candidate asks for our vote.
+"""Vote (52): v0–2. A candidate asks for our vote; from v2 on it may ask beforehand, which binds nobody.
 
 - Answered by the quorum node, see pykraft.raft.quorum; errors of the partition name the leader and its epoch.
 - Needs CLUSTER_ACTION on the cluster.
