@@ -36,7 +36,8 @@ def add_parser(subparsers: Any) -> None:
 
     up = commands.add_parser("up", help="start a cluster and leave it running")
     _cluster_arguments(up)
-    up.add_argument("--mode", choices=("zk", "kraft"), default="kraft", help="how the brokers run (kraft)")
+    up.add_argument("--mode", choices=("zk", "kraft"), default="kraft", help="how the brokers run (kraft); pykraft's"
+                    " controller then stands for their release")
     up.set_defaults(func=run_up)
 
     down = commands.add_parser("down", help="end a cluster that was left running")
@@ -133,7 +134,7 @@ def _start_cluster(lab: Lab, args: argparse.Namespace) -> None:
         _tell(f"starting {args.controller}'s controller and brokers")
         cluster_id = new_cluster_id()
         controller = (
-            lab.pykraft(3000, cluster_id=cluster_id)
+            lab.pykraft(3000, cluster_id=cluster_id, release=jars.release(args.kafka))
             if args.controller == "pykraft"
             else lab.kraft_controller(3000, cluster_id)
         )

@@ -38,6 +38,11 @@ def has_no_zookeeper(version: str) -> bool:
     return int(version.split(".")[0]) >= 4
 
 
+def release(version: str) -> str:
+    """The release that a version is a patch of, as `3.9` of `3.9.1`."""
+    return ".".join(version.split(".")[:2])
+
+
 def cache_folder() -> Path:
     """Where the jars of all releases are kept."""
     named = os.environ.get("PYKRAFT_JARS")

@@ -56,7 +56,9 @@ def partitions(c: Controller, name: str = TOPIC) -> dict[int, PartitionRegistrat
     return c.read(look)
 
 
-def start_broker(lab: Lab, c: Controller, version: str, config: dict[str, Any], *, dynamic_quorum: bool = False) -> Node:
+def start_broker(
+    lab: Lab, c: Controller, version: str, config: dict[str, Any], *, dynamic_quorum: bool = False
+) -> Node:
     jars.ensure(version)
     broker = lab.kraft_broker(
         1, c.cluster_id, c.address if dynamic_quorum else f"{CONTROLLER_ID}@{c.address}", version=version,

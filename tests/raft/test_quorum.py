@@ -13,6 +13,7 @@ from pykraft.protocol.messages import (
     describe_quorum_request,
     end_quorum_epoch_request,
     vote_request,
+    vote_response,
 )
 from pykraft.protocol.messages.fetch_response import FetchResponseData
 from pykraft.protocol.messages.leader_change_message import LeaderChangeMessage
