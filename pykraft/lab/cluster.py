@@ -437,4 +437,5 @@ class Lab:
 
 
 def _properties(config: Config) -> str:
-    return "".join(f"{key}={value}\n" for key, value in config.items())
+    """The text of a configuration; a value None leaves out what would be set otherwise."""
+    return "".join(f"{key}={value}\n" for key, value in config.items() if value is not None)
