@@ -63,10 +63,24 @@ def test_every_path_it_names_exists() -> None:
     assert [path for path in named if not (ROOT / path).exists()] == []
 
 
-def test_every_option_it_names_exists() -> None:
-    usage = subprocess.run(
-        [sys.executable, "-m", "pykraft", "controller", "--help"], capture_output=True, text=True, check=True
+def usage(*command: str) -> str:
+    return subprocess.run(
+        [sys.executable, "-m", "pykraft", *command, "--help"], capture_output=True, text=True, check=True
     ).stdout
-    named = set(re.findall(r"--[a-z][a-z-]+", README))
+
+
+def test_every_option_it_names_exists() -> None:
+    prose = re.sub(r"```sh\n.*?```", "", README, flags=re.DOTALL)
+    named = set(re.findall(r"--[a-z][a-z-]+", prose)) - {"--json"}
+    known = usage("controller")
     assert named
-    assert {option for option in named if option not in usage} == set()
+    assert {option for option in named if option not in known} == set()
+
+
+def test_every_command_it_lists_exists_with_its_options() -> None:
+    (block,) = blocks("sh")
+    for line in block.splitlines():
+        program, command, action, *arguments = shlex.split(line, comments=True)
+        assert program == "pykraft"
+        known = usage(command, action)
+        assert [word for word in arguments if word.startswith("--") and word not in known] == [], line
