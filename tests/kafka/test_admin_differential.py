@@ -122,7 +122,9 @@ def _start(lab: Lab, settings: Mapping[str, object], release: str | None) -> Ite
     cluster_id = new_cluster_id()
     with Lab(lab.folder / "pykraft") as pykraft_lab:
         kafka_node = lab.kraft_controller(CONTROLLER_ID, cluster_id, release=release, extra=settings)
-        pykraft_node = pykraft_lab.pykraft(CONTROLLER_ID, release=release, extra=settings)
+        # The release stays 3.9, as Kafka's is: only the metadata.version is an older one.
+        version = {} if release is None else {"inter.broker.protocol.version": release}
+        pykraft_node = pykraft_lab.pykraft(CONTROLLER_ID, extra={**settings, **version})
         with ServedSide(kafka_node.port) as kafka, ServedSide(pykraft_node.port) as pykraft:
             _set_up(kafka, cluster_id)
             _set_up(pykraft, pykraft_node.cluster_id)
