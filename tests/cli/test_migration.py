@@ -277,10 +277,10 @@ def test_finalize_can_be_forced_and_needs_the_directory_for_itself(run: Run, tmp
     assert RecordedLog.at(data).image().zk_migration_state is ZkMigrationState.POST_MIGRATION
 
 
-def test_the_controller_znode_is_left_until_it_is_asked_for(
+def test_l25_the_controller_znode_is_left_until_it_is_asked_for(
     run: Run, zookeeper: FakeZooKeeper, tmp_path: Path
 ) -> None:
-    """L-25."""
+    """While it is there no broker that is started in ZooKeeper mode by mistake becomes a controller."""
     data = append(tmp_path / "data", *COPIED)
     make(zookeeper, {"/controller": controller_znode(NODE_ID, 1)})
     finalize = ("migration", "finalize", "--data", str(data), "--zookeeper", "zk")

@@ -108,7 +108,7 @@ def test_a_log_with_metadata_is_led_on(
 
 
 def test_a_migration_is_not_finalized_over_a_broker_in_zookeeper_mode_unless_forced() -> None:
-    """C-14's last step is one that cannot be undone: Kafka takes it without looking."""
+    """It cannot be undone: Kafka takes this step without looking."""
     brokers = [
         ApiMessageAndVersion(RegisterBrokerRecord(broker_id=id_, is_migrating_zk_broker=id_ == 1), 3) for id_ in (0, 1)
     ]

@@ -208,10 +208,10 @@ async def elect_in_zookeeper(server: FakeZooKeeper, broker: int, epoch: str) -> 
 
 
 @pytest.mark.parametrize("still_there", [True, False])
-async def test_no_claim_of_a_migrated_zookeeper_that_was_rolled_back(
+async def test_c67_no_claim_of_a_migrated_zookeeper_that_was_rolled_back(
     server: FakeZooKeeper, zookeeper: MigrationZooKeeper, still_there: bool
 ) -> None:
-    """C-67, the other way round: the log has the copy, and the ZooKeeper controller went on without it."""
+    """KAFKA-17146, the other way round: the log has the copy, and the ZooKeeper controller went on without it."""
     await claimed(zookeeper)
     next_term = LEADER.with_leader(KRAFT_ID, KRAFT_EPOCH + 1)
     next_term = await claimed(zookeeper, next_term)

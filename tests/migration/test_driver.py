@@ -339,8 +339,8 @@ def migrated_before(offset: int) -> Bench:
     return bench
 
 
-def test_a_copied_log_beside_a_migration_znode_that_was_deleted_is_refused() -> None:
-    """C-67, the other way round: an old data directory after a roll-back would undo what changed since."""
+def test_c67_a_copied_log_beside_a_migration_znode_that_was_deleted_is_refused() -> None:
+    """KAFKA-17146, the other way round: an old data directory after a roll-back would undo what changed since."""
     bench = Bench()
     bench.apply(ZkMigrationStateRecord(zk_migration_state=ZkMigrationState.MIGRATION))
     bench.lead(READ)
@@ -364,8 +364,8 @@ def test_a_log_that_is_older_than_zookeeper_does_not_overwrite_it() -> None:
     assert "this data directory is older than ZooKeeper" in bench.one(ReportWaiting).reason
 
 
-def test_a_migration_znode_of_another_attempt_is_refused_until_it_is_deleted() -> None:
-    """C-67. Going on would reconcile ZooKeeper to an empty log: every topic would go."""
+def test_c67_a_migration_znode_of_another_attempt_is_refused_until_it_is_deleted() -> None:
+    """KAFKA-17146. Going on would reconcile ZooKeeper to an empty log: every topic would go."""
     bench = Bench()
     bench.lead(READ.with_offset(1, EPOCH))
     assert bench.at(S.WAIT_FOR_CONTROLLER_QUORUM)
