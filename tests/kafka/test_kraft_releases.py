@@ -1,12 +1,11 @@
 """A real KRaft broker of each release on pykraft alone, which stands for the controller of the same release.
 
-From its format to its second life: registered, unfenced, a topic, messages through both lives, configs, a clean
-shutdown. Brokers with several log directories (3.7 and later) lose one of them at the end.
+From its format to its third life: registered, unfenced, a topic, messages, configs, a clean shutdown, a kill. Brokers
+with several log directories (3.7 and later) lose one of them at the end.
 """
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -28,6 +27,7 @@ V = MetadataVersion
 DEADLINE_S = 60.0
 POLL_S = 0.1
 CONTROLLER_ID = 3000
+SESSION_MS = 3_000
 TOPIC = "orders"
 PARTITIONS = 6
 LEVELS = {
@@ -69,8 +69,8 @@ def start_broker(
     return broker
 
 
-def live_twice(lab: Lab, c: Controller, broker: Node, folder: Path) -> None:
-    """Messages flow, configs change, and a clean shutdown and a restart lose nothing."""
+def live_on(lab: Lab, c: Controller, broker: Node, folder: Path) -> None:
+    """Messages flow, configs change, a clean shutdown and a restart lose nothing, and a kill is not the end."""
     with AdminShell(folder, broker.address, config={"metadata.max.age.ms": "1000"}) as shell:
         shell.call("create_topics", topics=[{"name": TOPIC, "partitions": PARTITIONS, "replication_factor": 1}])
         assert len(partitions(c)) == PARTITIONS
@@ -97,6 +97,11 @@ def live_twice(lab: Lab, c: Controller, broker: Node, folder: Path) -> None:
         assert second.directories == first.directories
         workload.wait_flowing()
         require_whole(workload.finish())
+    broker.kill()
+    # Another incarnation is refused until the session of the one that was killed has ended.
+    broker.start()
+    until(lambda: (third := registration(c)) is not None and third.epoch > second.epoch, "its registration")
+    until(lambda: {partition.leader for partition in partitions(c).values()} == {1}, "leaders after the kill")
 
 
 def lose_a_directory(c: Controller, broker: Node, lost: Path) -> None:
@@ -105,7 +110,7 @@ def lose_a_directory(c: Controller, broker: Node, lost: Path) -> None:
     assert before is not None
     assert len(before.directories) == 2
     until(lambda: used_directories(c) == set(before.directories), "all replicas in known directories")
-    shutil.rmtree(lost)
+    lost.rename(lost.with_name("moved-away"))
     lost.write_text("not a directory")
     until(lambda: (found := registration(c)) is not None and len(found.directories) == 1, "the lost directory")
     after = registration(c)
@@ -133,7 +138,9 @@ def test_a_kraft_broker_of_each_release(version: str, tmp_path: Path, kafka_clas
     directories = [folder / f"broker-1/data-{number}" for number in (range(2) if several else range(1))]
     with (
         Lab(folder) as lab,
-        pykraft.testing.controller(release=level.release, node_id=CONTROLLER_ID) as c,
+        pykraft.testing.controller(
+            release=level.release, node_id=CONTROLLER_ID, broker_session_timeout_ms=SESSION_MS
+        ) as c,
     ):
         broker = start_broker(lab, c, version, {"log.dirs": ",".join(map(str, directories))})
         found = registration(c)
@@ -141,7 +148,7 @@ def test_a_kraft_broker_of_each_release(version: str, tmp_path: Path, kafka_clas
         assert len(found.directories) == (2 if several else 0)
         assert next(each for each in found.features if each.name == "metadata.version").max_version == level
         assert c.read(lambda image: image.metadata_version) is level
-        live_twice(lab, c, broker, folder)
+        live_on(lab, c, broker, folder)
         if several:
             lose_a_directory(c, broker, directories[1])
 
@@ -151,12 +158,12 @@ def test_a_broker_that_finds_the_voters_in_the_log(version: str, tmp_path: Path,
     folder = tmp_path / "lab"
     options: dict[str, Any] = {
         "release": LEVELS[version].release, "node_id": CONTROLLER_ID, "data_directory": tmp_path / "controller",
-        "controller_quorum_bootstrap_servers": "localhost:9093",
+        "controller_quorum_bootstrap_servers": "localhost:9093", "broker_session_timeout_ms": SESSION_MS,
     }
     with Lab(folder) as lab:
         with pykraft.testing.controller(**options) as c:
             broker = start_broker(lab, c, version, {}, dynamic_quorum=True)
-            live_twice(lab, c, broker, folder)
+            live_on(lab, c, broker, folder)
             _, _, port = c.address.rpartition(":")
         # The quorum goes on at its address, in a new epoch, and its brokers with it.
         with (

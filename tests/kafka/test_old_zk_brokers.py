@@ -48,9 +48,7 @@ def test_isrs_are_restored_after_a_restart_and_a_move(tmp_path: Path, kafka_clas
                 workload.start()
                 for broker in (brokers[1], brokers[0]):
                     broker.stop()
-                    until(
-                        lambda: all(len(each.isr) == 1 for each in partitions(c).values()), "the ISRs without the broker"
-                    )
+                    until(lambda: all(len(each.isr) == 1 for each in partitions(c).values()), "ISRs without the broker")
                     broker.start()
                     until(
                         lambda: all(set(each.isr) == {0, 1} for each in partitions(c).values()), "the ISRs whole again"
