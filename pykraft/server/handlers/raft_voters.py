@@ -4,7 +4,8 @@
   UpdateRaftVoter only, 74 or 75 for another epoch, then UNSUPPORTED_VERSION (35), as Kafka does at kraft.version 0.
 - Adding and removing need ALTER on the cluster, updating CLUSTER_ACTION.
 - Errors: code and message at the top; UpdateRaftVoter the code and the leader.
-Left out: kraft.version 1; the checks of the voter's id and endpoints, which would come before the refusal.
+Left out: changes of the voters that kraft.version 1 allows, refused in the same way: this node is the only voter; the
+checks of the voter's id and endpoints, which would come before the refusal.
 Source: raft/internals/{AddVoter,RemoveVoter,UpdateVoter}Handler.java.
 """
 
@@ -60,5 +61,7 @@ def _refusal(context: RequestContext, cluster_id: str | None) -> ApiError:
     if cluster_id is not None and cluster_id != context.node.cluster_id:
         return ApiError(ErrorCode.INCONSISTENT_CLUSTER_ID, f"this is cluster {context.node.cluster_id}")
     return ApiError(
-        ErrorCode.UNSUPPORTED_VERSION, "Cluster doesn't support changing the voter set: kraft.version is 0"
+        ErrorCode.UNSUPPORTED_VERSION,
+        "Cluster doesn't support changing the voter set: "
+        + ("this node can only be the only voter" if context.node.kraft_version else "kraft.version is 0"),
     )
