@@ -6,6 +6,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+from pykraft.lab import jars
 from pykraft.lab.cluster import Lab, new_cluster_id
 from pykraft.log.metadata_log import DIRECTORY_NAME
 from pykraft.protocol._message import Message
@@ -46,6 +47,7 @@ ODD_TEXT = 'quote " backslash \\ bell \x07 del \x7f tab \t umlaut ü line \u2028
 
 def record(folder: Path, release: str) -> Path:
     """Run the controller of `release` in `folder`; its data directory once it has ended, with a checkpoint in it."""
+    jars.ensure(release)
     cluster_id = new_cluster_id()
     with Lab(folder, release) as lab:
         extra = {"metadata.log.max.record.bytes.between.snapshots": 1500, "broker.session.timeout.ms": 60000}
