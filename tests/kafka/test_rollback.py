@@ -99,6 +99,9 @@ class Cluster:
         self.controller.stop()
         self.delete("/controller")
         self.wait(lambda: self.zookeeper_controller() in (0, 1), "a broker is ZooKeeper's controller")
+        # A broker that is stopped before it has heard of the new controller asks the old one for a minute.
+        self.create(f"rolled-back-{len(self.topics)}")
+        self.wait_in_sync()
         self.zk_mode(0, 1, migrating=False)
 
     # -- what can be seen -----------------------------------------------------------------------------------------
@@ -138,7 +141,8 @@ class Cluster:
 
     def wait_in_sync(self) -> None:
         self.wait(
-            lambda: all(partition["leader"] >= 0 and len(partition["isr"]) == 2 for partition in self.partitions()),
+            lambda: len(self.shell.call("describe_cluster")["nodes"]) == 2
+            and all(partition["leader"] >= 0 and len(partition["isr"]) == 2 for partition in self.partitions()),
             "all partitions are led and in sync",
         )
 
@@ -201,7 +205,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, kafka_class_path: str) -> 
         for node in brokers:
             node.process.wait_port(node.port)
         bootstrap = ",".join(node.address for node in brokers)
-        shell = AdminShell(folder, bootstrap).start()
+        seeing = {"metadata.max.age.ms": "1000", "metadata.recovery.strategy": "rebootstrap"}
+        shell = AdminShell(folder, bootstrap, config=seeing).start()
         lab.own(shell.process)
         deadline = time.monotonic() + DEADLINE_S
         while len(shell.call("describe_cluster")["nodes"]) < 2:
