@@ -365,3 +365,28 @@ def test_forward_again_and_finalized(cluster: Cluster, pykraft: Command) -> None
     cluster.wait_in_sync()
     accounts = cluster.workload.finish()
     require_whole(accounts)
+
+
+def test_apache_kafkas_own_controller_is_looked_at_the_same_way(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its metadata log is read as an observer that it does not count."""
+    zookeeper = lab.zookeeper()
+    lab.zk_broker(0, zookeeper.address)
+    assert main.main(["migration", "preflight", "--zookeeper", zookeeper.address]) == 0
+    cluster_id = read_tree(zookeeper.address, "/cluster")["/cluster/id"].json()["id"]
+    controller = lab.kraft_controller(CONTROLLER_ID, cluster_id, zookeeper=zookeeper.address)
+    nodes = ["--bootstrap-controller", controller.address, "--zookeeper", zookeeper.address]
+    assert main.main(["migration", "status", *nodes]) == 1
+    assert "brokers        BLOCKED  broker 0 is running without" in capsys.readouterr().out
+    lab.zk_broker(0, zookeeper.address, controllers=f"{CONTROLLER_ID}@{controller.address}")
+    assert main.main(["migration", "wait", "--stage", "dual-write", "--timeout", str(DEADLINE_S), *nodes]) == 0
+    with AdminShell(lab.folder, lab.nodes["broker-0"].address) as shell:
+        shell.call("create_topics", topics=[{"name": "seen", "partitions": 3, "replication_factor": 1}])
+    assert main.main(["zk", "diff", *nodes]) == 0
+    capsys.readouterr()
+    assert main.main(["migration", "status", "--json", *nodes]) == 0
+    status = json.loads(capsys.readouterr().out)
+    assert (status["verdict"], status["zk_migration_state"], status["brokers"]) == (
+        "on track", "MIGRATION", {"zk": [0], "kraft": []}
+    )  # fmt: skip
+    assert "1 topics and 3 partitions" in str(status["stages"])
+    assert main.main(["migration", "finalize", *nodes]) == 1
