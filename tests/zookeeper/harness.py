@@ -1,7 +1,9 @@
 """One face for the ZooKeepers that the contract tests run on: the fake, and a real server."""
 
+import socket
+import struct
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Protocol
 
 import trio
@@ -14,6 +16,10 @@ from pykraft.zookeeper.port import ZooKeeperPort
 USER, PASSWORD = "super", "secret"
 # What ZooKeeper's digest scheme makes of them: base64 of the SHA-1 of "super:secret".
 DIGEST_ID = "super:lK75jTNcA+U9vtVEw5vB51mj/w4="
+CLOSE_SESSION = -11
+SESSION_TIMEOUT_MS = 6_000
+SOCKET_TIMEOUT_S = 10.0
+EXPIRY_NOTICED_S = 3.0
 
 
 class Harness(Protocol):
@@ -34,6 +40,16 @@ class Harness(Protocol):
 
     async def start(self) -> None:
         """Bring it up again, with its data."""
+
+
+def close_session(port: int, session_id: int, password: bytes) -> None:
+    """Take a session over and close it, both requests in one packet so that its owner has no time in between."""
+    connect = struct.pack(">iqiqi", 0, 0, SESSION_TIMEOUT_MS, session_id, len(password)) + password + b"\0"
+    close = struct.pack(">ii", 1, CLOSE_SESSION)
+    with socket.create_connection(("127.0.0.1", port), SOCKET_TIMEOUT_S) as connection, suppress(OSError):
+        connection.sendall(b"".join(struct.pack(">i", len(request)) + request for request in (connect, close)))
+        while connection.recv(4_096):
+            pass
 
 
 class FakeHarness:
@@ -75,7 +91,7 @@ class RealHarness:
     ) -> AsyncIterator[ZooKeeperPort]:
         config = ZooKeeperConfig(
             connect=self._node.address + self._chroot,
-            session_timeout_ms=6_000,
+            session_timeout_ms=SESSION_TIMEOUT_MS,
             set_acl=set_acl,
             credentials=(("digest", f"{USER}:{PASSWORD}"),) if authenticated else (),
             request_bytes_max=request_bytes_max,
@@ -84,18 +100,20 @@ class RealHarness:
             yield port
 
     async def expire(self, port: ZooKeeperPort) -> None:
-        """Close the session from a second connection that takes it over."""
-        from kazoo.client import KazooClient
+        """Close the session from a second connection that takes it over, until the port has noticed.
 
+        The port may win its session back before the close arrives, so it is done again after a while.
+        """
         assert isinstance(port, KazooPort)
-        twin = KazooClient(self._node.address, client_id=port._client.client_id)
-
-        def take_over() -> None:
-            twin.start(30)
-            twin.stop()
-            twin.close()
-
-        await trio.to_thread.run_sync(take_over)
+        before = port.session.status.sessions
+        while port.session.status.sessions == before:
+            client_id = port._client.client_id
+            if client_id is not None:
+                await trio.to_thread.run_sync(close_session, self._node.port, *client_id)
+            with trio.move_on_after(EXPIRY_NOTICED_S):
+                async for status in port.session.changes():
+                    if status.sessions != before:
+                        break
 
     async def stop(self) -> None:
         await trio.to_thread.run_sync(self._node.kill)
