@@ -50,8 +50,11 @@ def generate(root: Path) -> dict[Path, str]:
 def stale(root: Path) -> list[str]:
     """What differs between the checkout and what would be generated, one line a file."""
     files = generate(root)
-    found = [f"{path}: {'missing' if not (root / path).exists() else 'stale'}" for path, text in files.items()
-             if not (root / path).exists() or (root / path).read_text("utf-8") != text]
+    found = [
+        f"{path}: {'missing' if not (root / path).exists() else 'stale'}"
+        for path, text in files.items()
+        if not (root / path).exists() or (root / path).read_text("utf-8") != text
+    ]
     present = {path.relative_to(root) for folder in FOLDERS for path in (root / PROTOCOL / folder).glob("*.py")}
     return sorted([*found, *(f"{path}: no longer generated" for path in present - files.keys())])
 
@@ -84,8 +87,13 @@ def show(name: str, version: int) -> str:
             cls = getattr(module, message.class_name)
             if version not in message.versions:
                 raise SystemExit(f"{name} has versions {message.versions}, not {version}")
-            return "\n\n".join([_compile.reader_source(cls, version), _compile.writer_source(cls, version),
-                                *_compile.run_examples(cls, version)])
+            return "\n\n".join(
+                [
+                    _compile.reader_source(cls, version),
+                    _compile.writer_source(cls, version),
+                    *_compile.run_examples(cls, version),
+                ]
+            )
     raise SystemExit(f"no schema is named {name}")
 
 

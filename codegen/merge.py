@@ -25,10 +25,17 @@ def shape(message: Message, version: int) -> Shape:
 
 def _shape(fields: Sequence[Field], structs: dict[str, tuple[Field, ...]], version: int, flexible: bool) -> Shape:
     found = [
-        (field.name, field.type, field.tag if field.tag is not None and version in field.tagged else -1,
-         version in field.nullable, flexible if field.flexible is None else version in field.flexible,
-         field.default, _shape(structs[field.struct], structs, version, flexible) if field.struct else ())
-        for field in fields if version in field.versions
+        (
+            field.name,
+            field.type,
+            field.tag if field.tag is not None and version in field.tagged else -1,
+            version in field.nullable,
+            flexible if field.flexible is None else version in field.flexible,
+            field.default,
+            _shape(structs[field.struct], structs, version, flexible) if field.struct else (),
+        )
+        for field in fields
+        if version in field.versions
     ]
     in_line = [item for item in found if item[2] < 0]
     return (*in_line, *sorted((item for item in found if item[2] >= 0), key=lambda item: item[2]))
@@ -37,8 +44,11 @@ def _shape(fields: Sequence[Field], structs: dict[str, tuple[Field, ...]], versi
 def differences(first: Message, second: Message, unstable: frozenset[int]) -> list[int]:
     """The versions, both known and stable, that the two lay out differently."""
     both = first.versions.within(second.versions)
-    return [version for version in range(both.lowest, both.highest + 1)
-            if version not in unstable and shape(first, version) != shape(second, version)]
+    return [
+        version
+        for version in range(both.lowest, both.highest + 1)
+        if version not in unstable and shape(first, version) != shape(second, version)
+    ]
 
 
 def merge(first: Message, second: Message, unstable: frozenset[int] = frozenset()) -> Message:
@@ -55,7 +65,8 @@ def merge(first: Message, second: Message, unstable: frozenset[int] = frozenset(
     span = _Span(first.versions, second.versions, versions)
     flexible = span.join(first.flexible, second.flexible, first.name)
     merged = dataclasses.replace(
-        first, versions=versions,
+        first,
+        versions=versions,
         flexible=Versions(flexible.lowest, OPEN) if flexible else NONE,
         common=_structs(first.common, second.common, span, first.name),
         fields=_fields(first.fields, second.fields, span, first.name),
@@ -77,8 +88,11 @@ class _Span:
 
     def join(self, one: Versions, other: Versions, name: str) -> Versions:
         """A range that is `one` in the first's versions and `other` in those that only the second has."""
-        held = [version for version in range(self.union.lowest, self.union.highest + 1)
-                if version in (one if version in self.first else other)]
+        held = [
+            version
+            for version in range(self.union.lowest, self.union.highest + 1)
+            if version in (one if version in self.first else other)
+        ]
         if not held:
             return NONE
         if held != list(range(held[0], held[-1] + 1)):
@@ -96,8 +110,12 @@ def _union(one: Versions, other: Versions, name: str) -> Versions:
 
 def _structs(first: tuple[Struct, ...], second: tuple[Struct, ...], span: _Span, name: str) -> tuple[Struct, ...]:
     others = {struct.name: struct for struct in second}
-    joined = [dataclasses.replace(struct, fields=_fields(struct.fields, others.pop(struct.name).fields, span, name))
-              if struct.name in others else struct for struct in first]
+    joined = [
+        dataclasses.replace(struct, fields=_fields(struct.fields, others.pop(struct.name).fields, span, name))
+        if struct.name in others
+        else struct
+        for struct in first
+    ]
     return (*joined, *others.values())
 
 
@@ -128,8 +146,11 @@ def _field(first: Field | None, second: Field | None, span: _Span, name: str) ->
     if len(tags) > 1:
         raise SchemaError(f"{where}: has the tags {sorted(tags)}")
     return dataclasses.replace(
-        known, versions=span.join(one.versions, other.versions, where), tagged=tagged,
-        nullable=span.join(one.nullable, other.nullable, where), tag=min(tags) if tagged else None,
+        known,
+        versions=span.join(one.versions, other.versions, where),
+        tagged=tagged,
+        nullable=span.join(one.nullable, other.nullable, where),
+        tag=min(tags) if tagged else None,
         fields=_fields(one.fields, other.fields, span, where),
     )
 
@@ -139,9 +160,13 @@ def renamed(message: Message, names: dict[str, str]) -> Message:
 
     def field(old: Field) -> Field:
         brackets = "[]" if old.is_array else ""
-        return dataclasses.replace(old, name=names.get(old.name, old.name),
-                                   type=brackets + names.get(old.element, old.element),
-                                   fields=tuple(map(field, old.fields)))
+        return dataclasses.replace(
+            old,
+            name=names.get(old.name, old.name),
+            type=brackets + names.get(old.element, old.element),
+            fields=tuple(map(field, old.fields)),
+        )
 
-    return dataclasses.replace(message, name=names.get(message.name, message.name),
-                               fields=tuple(map(field, message.fields)))
+    return dataclasses.replace(
+        message, name=names.get(message.name, message.name), fields=tuple(map(field, message.fields))
+    )

@@ -27,15 +27,23 @@ def releases_module_text(releases: Mapping[str, Release]) -> str:
         for key, api in sorted(release.apis.items()):
             listeners = ", ".join(f'"{listener}"' for listener in api.listeners)
             comma = "," if len(api.listeners) == 1 else ""
-            lines.append(f"        {key}: ({api.versions.lowest}, {api.versions.highest}, ({listeners}{comma}), "
-                         f"{api.latest_version_unstable}),")
+            lines.append(
+                f"        {key}: ({api.versions.lowest}, {api.versions.highest}, ({listeners}{comma}), "
+                f"{api.latest_version_unstable}),"
+            )
         lines.append("    },")
-    lines += ["}", "", "# release: class of a metadata record: lowest and highest version",
-              "RECORDS: Final[dict[str, dict[str, tuple[int, int]]]] = {"]
+    lines += [
+        "}",
+        "",
+        "# release: class of a metadata record: lowest and highest version",
+        "RECORDS: Final[dict[str, dict[str, tuple[int, int]]]] = {",
+    ]
     for name, release in releases.items():
         lines.append(f'    "{name}": {{')
-        lines += [f'        "{record}": ({versions.lowest}, {versions.highest}),'
-                  for record, versions in sorted(release.records.items())]
+        lines += [
+            f'        "{record}": ({versions.lowest}, {versions.highest}),'
+            for record, versions in sorted(release.records.items())
+        ]
         lines.append("    },")
     return "\n".join([*lines, "}", ""])
 

@@ -60,6 +60,11 @@ def releases_text(releases: Mapping[str, Release]) -> str:
                 facts["latestVersionUnstable"] = True
             lines.append(f'   "{key}": {json.dumps(facts)}')
         records = [f'   "{record}": "{versions}"' for record, versions in sorted(release.records.items())]
-        blocks.append(f' "{name}": {{\n  "apis": {{\n' + ",\n".join(lines) + '\n  },\n  "records": {\n'
-                      + ",\n".join(records) + "\n  }\n }")
+        blocks.append(
+            f' "{name}": {{\n  "apis": {{\n'
+            + ",\n".join(lines)
+            + '\n  },\n  "records": {\n'
+            + ",\n".join(records)
+            + "\n  }\n }"
+        )
     return "{\n" + ",\n".join(blocks) + "\n}\n"

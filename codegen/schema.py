@@ -11,23 +11,58 @@ from typing import Final
 
 from pykraft.protocol._versions import NONE, OPEN, Versions, parse_versions
 
-PRIMITIVES: Final = frozenset({
-    "bool", "int8", "int16", "uint16", "int32", "uint32", "int64", "float64", "uuid", "string", "bytes", "records",
-})
+PRIMITIVES: Final = frozenset(
+    {
+        "bool",
+        "int8",
+        "int16",
+        "uint16",
+        "int32",
+        "uint32",
+        "int64",
+        "float64",
+        "uuid",
+        "string",
+        "bytes",
+        "records",
+    }
+)
 MESSAGE_TYPES: Final = ("request", "response", "header", "data", "metadata")
 _NULLABLE_PRIMITIVES: Final = frozenset({"string", "bytes", "records"})
 _INTEGERS: Final = {
-    "int8": (-(2**7), 2**7 - 1), "int16": (-(2**15), 2**15 - 1), "uint16": (0, 2**16 - 1),
-    "int32": (-(2**31), 2**31 - 1), "uint32": (0, 2**32 - 1), "int64": (-(2**63), 2**63 - 1),
+    "int8": (-(2**7), 2**7 - 1),
+    "int16": (-(2**15), 2**15 - 1),
+    "uint16": (0, 2**16 - 1),
+    "int32": (-(2**31), 2**31 - 1),
+    "uint32": (0, 2**32 - 1),
+    "int64": (-(2**63), 2**63 - 1),
 }
-_MESSAGE_KEYS: Final = frozenset({
-    "name", "type", "apiKey", "validVersions", "flexibleVersions", "commonStructs", "fields",
-})
+_MESSAGE_KEYS: Final = frozenset(
+    {
+        "name",
+        "type",
+        "apiKey",
+        "validVersions",
+        "flexibleVersions",
+        "commonStructs",
+        "fields",
+    }
+)
 _STRUCT_KEYS: Final = frozenset({"name", "versions", "fields"})
-_FIELD_KEYS: Final = frozenset({
-    "name", "type", "versions", "nullableVersions", "taggedVersions", "tag", "default", "ignorable",
-    "flexibleVersions", "fields",
-})
+_FIELD_KEYS: Final = frozenset(
+    {
+        "name",
+        "type",
+        "versions",
+        "nullableVersions",
+        "taggedVersions",
+        "tag",
+        "default",
+        "ignorable",
+        "flexibleVersions",
+        "fields",
+    }
+)
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9]*")
 
 Default = bool | int | float | str | None
@@ -239,9 +274,16 @@ def _field(raw: Mapping[str, object], outer: _Place) -> Field:
     if fields and element in PRIMITIVES:
         raise place.error(f"type {kind!r} cannot have fields")
     return Field(
-        name=place.name(raw), type=kind, versions=versions, nullable=nullable, tagged=tagged,
-        tag=tag if isinstance(tag, int) else None, default=_default(raw, kind, nullable, versions, place),
-        ignorable=place.flag(raw, "ignorable"), flexible=flexible, fields=fields,
+        name=place.name(raw),
+        type=kind,
+        versions=versions,
+        nullable=nullable,
+        tagged=tagged,
+        tag=tag if isinstance(tag, int) else None,
+        default=_default(raw, kind, nullable, versions, place),
+        ignorable=place.flag(raw, "ignorable"),
+        flexible=flexible,
+        fields=fields,
     )
 
 

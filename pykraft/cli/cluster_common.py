@@ -77,7 +77,10 @@ def image_options(parser: argparse.ArgumentParser, *, data: bool = True) -> None
     """--bootstrap-controller and --data, one of which must be given."""
     group = parser.add_mutually_exclusive_group(required=True) if data else parser
     group.add_argument(
-        "--bootstrap-controller", type=addresses, required=not data, metavar="HOST:PORT,…",
+        "--bootstrap-controller",
+        type=addresses,
+        required=not data,
+        metavar="HOST:PORT,…",
         help="the controllers: those of pykraft or of Apache Kafka; the log is read from their leader",
     )
     if data:

@@ -31,23 +31,57 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     option = parser.add_argument
-    option("properties", nargs="?", type=Path, default=None, metavar="server.properties",
-           help="Kafka's configuration file; keys that a controller does not know are left alone")
-    option("--override", action="append", default=[], metavar="K=V", type=_key_value,
-           help="set one key over the file; may be repeated")
-    option("--data", type=Path, default=None, metavar="DIR",
-           help=f"data directory; otherwise metadata.log.dir or log.dirs of the file, otherwise {DEFAULT_DATA}")
-    option("--listen", type=_host_port, default=None, metavar="HOST:PORT",
-           help="address to listen on, port 0 takes a free one; otherwise the controller's listener in the file,"
-           f" otherwise {DEFAULT_LISTEN[0]}:{DEFAULT_LISTEN[1]}")
+    option(
+        "properties",
+        nargs="?",
+        type=Path,
+        default=None,
+        metavar="server.properties",
+        help="Kafka's configuration file; keys that a controller does not know are left alone",
+    )
+    option(
+        "--override",
+        action="append",
+        default=[],
+        metavar="K=V",
+        type=_key_value,
+        help="set one key over the file; may be repeated",
+    )
+    option(
+        "--data",
+        type=Path,
+        default=None,
+        metavar="DIR",
+        help=f"data directory; otherwise metadata.log.dir or log.dirs of the file, otherwise {DEFAULT_DATA}",
+    )
+    option(
+        "--listen",
+        type=_host_port,
+        default=None,
+        metavar="HOST:PORT",
+        help="address to listen on, port 0 takes a free one; otherwise the controller's listener in the file,"
+        f" otherwise {DEFAULT_LISTEN[0]}:{DEFAULT_LISTEN[1]}",
+    )
     option("--node-id", type=int, default=None, metavar="N", help="node.id; 1 without it")
-    option("--cluster-id", default=None, metavar="ID",
-           help="cluster id of a new data directory, and a check of an old one; drawn at random without it")
-    option("--release", default=None, metavar="RELEASE",
-           help="the release of Kafka to stand for, and the metadata.version of a new cluster: 3.4-IV0 … 4.1-IV1, or a"
-           " short form such as 3.6; 3.9-IV0 without it")
-    option("--zookeeper", default=None, metavar="CONNECT",
-           help="migrate the ZooKeeper cluster at this connect string; its /cluster/id is the cluster id")
+    option(
+        "--cluster-id",
+        default=None,
+        metavar="ID",
+        help="cluster id of a new data directory, and a check of an old one; drawn at random without it",
+    )
+    option(
+        "--release",
+        default=None,
+        metavar="RELEASE",
+        help="the release of Kafka to stand for, and the metadata.version of a new cluster: 3.4-IV0 … 4.1-IV1, or a"
+        " short form such as 3.6; 3.9-IV0 without it",
+    )
+    option(
+        "--zookeeper",
+        default=None,
+        metavar="CONNECT",
+        help="migrate the ZooKeeper cluster at this connect string; its /cluster/id is the cluster id",
+    )
     parser.set_defaults(func=run)
 
 
@@ -123,7 +157,10 @@ def _configure(options: argparse.Namespace) -> tuple[Any, Any]:
     host, port = options.listen or _listener(properties, "listeners", name) or DEFAULT_LISTEN
     directory = options.data or properties.get("metadata.log.dir") or properties.get("log.dirs", "").split(",")[0]
     return config, NodeSettings(
-        data_directory=Path(directory or DEFAULT_DATA), host=host, port=port, cluster_id=options.cluster_id,
+        data_directory=Path(directory or DEFAULT_DATA),
+        host=host,
+        port=port,
+        cluster_id=options.cluster_id,
         advertised=_listener(properties, "advertised.listeners", name),
     )
 
@@ -180,7 +217,8 @@ def _listener(properties: dict[str, str], key: str, name: str) -> tuple[str, int
 
 def _set_up_logging() -> None:
     logging.basicConfig(
-        stream=sys.stderr, level=os.environ.get("PYKRAFT_LOG", "INFO").upper(),
+        stream=sys.stderr,
+        level=os.environ.get("PYKRAFT_LOG", "INFO").upper(),
         format="[%(asctime)s] %(levelname)s %(message)s (%(name)s)",
     )
 

@@ -36,8 +36,12 @@ def add_parser(subparsers: Any) -> None:
 
     up = commands.add_parser("up", help="start a cluster and leave it running")
     _cluster_arguments(up)
-    up.add_argument("--mode", choices=("zk", "kraft"), default="kraft", help="how the brokers run (kraft); pykraft's"
-                    " controller then stands for their release")
+    up.add_argument(
+        "--mode",
+        choices=("zk", "kraft"),
+        default="kraft",
+        help="how the brokers run (kraft); pykraft's controller then stands for their release",
+    )
     up.set_defaults(func=run_up)
 
     down = commands.add_parser("down", help="end a cluster that was left running")

@@ -234,9 +234,11 @@ def _add_wait(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     )  # fmt: skip
     parser.add_argument("--stage", required=True, choices=STAGES, metavar="STAGE", help=" | ".join(STAGES))
     parser.add_argument(
-        "--timeout", type=float, default=WAIT_TIMEOUT_S, metavar="SECONDS",
-        help="at most this long (default"
-        " %(default)s)"
+        "--timeout",
+        type=float,
+        default=WAIT_TIMEOUT_S,
+        metavar="SECONDS",
+        help="at most this long (default %(default)s)",
     )
     _status_options(parser)
     parser.set_defaults(func=runner("migration wait", run_wait))
@@ -266,8 +268,9 @@ async def run_wait(options: argparse.Namespace) -> int:
             text = f"{hindrance.stage} {hindrance.state}: {hindrance.detail}"
         if wanted is not None and wanted.state is StageState.DONE:
             assert facts is not None
-            print(json.dumps(_status_json(facts, found), indent=1) if options.json else f"{wanted.stage}:"
-            f" {wanted.detail}")
+            print(
+                json.dumps(_status_json(facts, found), indent=1) if options.json else f"{wanted.stage}: {wanted.detail}"
+            )
             return DONE
         if text and text != told:
             told = text
@@ -395,5 +398,3 @@ async def _delete_controller(connect: str) -> str:
         ops = [Delete(paths.CONTROLLER, found.stat.version)]
         require_applied("deleting", ops, await port.multi(ops))
     return f"/controller of KRaft controller {holder.broker_id} is deleted"
-
-

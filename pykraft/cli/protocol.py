@@ -48,11 +48,17 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         ("frame", '{"direction": "request", "hex"} or {"direction": "response", "api_key", "api_version", "hex"}',
          '{"api", "header", "body"}'),
     ):  # fmt: skip
-        action = actions.add_parser(name, help=f"{takes} to {gives}", description=f"{takes} to {gives}",
-                                    epilog=_example(name), formatter_class=argparse.RawDescriptionHelpFormatter)
+        action = actions.add_parser(
+            name,
+            help=f"{takes} to {gives}",
+            description=f"{takes} to {gives}",
+            epilog=_example(name),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
         if name != "encode":
-            action.add_argument("--records", action="store_true",
-                                help="print fields of type records as base64, not empty as Kafka does")
+            action.add_argument(
+                "--records", action="store_true", help="print fields of type records as base64, not empty as Kafka does"
+            )
     parser.set_defaults(func=run)
 
 

@@ -117,8 +117,13 @@ def create_acls(ctx: OperationContext, request: CreateAclsRequestData) -> Contro
             continue
         results.append(AclCreationResult(error_message=None))
         acl = Acl(
-            creation.resource_type, creation.resource_name, creation.resource_pattern_type, creation.principal,
-            creation.host, creation.operation, creation.permission_type,
+            creation.resource_type,
+            creation.resource_name,
+            creation.resource_pattern_type,
+            creation.principal,
+            creation.host,
+            creation.operation,
+            creation.permission_type,
         )
         if acl not in known:
             known.add(acl)
@@ -143,9 +148,9 @@ def delete_acls(ctx: OperationContext, request: DeleteAclsRequestData) -> Contro
             continue
         matching = {acl_id: acl for acl_id, acl in ctx.image.acls.items() if _matches(acl_filter, acl)}
         removed |= dict.fromkeys(matching)
-        results.append(DeleteAclsFilterResult(
-            error_message=None, matching_acls=[_matching_acl(acl) for acl in matching.values()]
-        ))
+        results.append(
+            DeleteAclsFilterResult(error_message=None, matching_acls=[_matching_acl(acl) for acl in matching.values()])
+        )
     check_record_limit(removed)
     records = [ApiMessageAndVersion(RemoveAccessControlEntryRecord(id=acl_id), 0) for acl_id in removed]
     return ControllerResult(DeleteAclsResponseData(filter_results=results), records, atomic=True)
@@ -166,9 +171,11 @@ def describe_acls(
             resources[key] = DescribeAclsResource(
                 resource_type=acl.resource_type, resource_name=acl.resource_name, pattern_type=acl.pattern_type
             )
-        resources[key].acls.append(AclDescription(
-            principal=acl.principal, host=acl.host, operation=acl.operation, permission_type=acl.permission_type
-        ))
+        resources[key].acls.append(
+            AclDescription(
+                principal=acl.principal, host=acl.host, operation=acl.operation, permission_type=acl.permission_type
+            )
+        )
     return DescribeAclsResponseData(error_message=None, resources=list(resources.values()))
 
 
@@ -182,10 +189,11 @@ def _check_authorizer(config: ControllerConfig) -> None:
 
 def _check_definite(creation: AclCreation) -> None:
     """An ACL cannot even be formed with codes that stand for more than one thing. Raises ApiError."""
-    if (
-        ANY in (creation.resource_type, creation.operation, creation.permission_type)
-        or creation.resource_pattern_type in (PatternType.ANY, PatternType.MATCH)
-    ):
+    if ANY in (
+        creation.resource_type,
+        creation.operation,
+        creation.permission_type,
+    ) or creation.resource_pattern_type in (PatternType.ANY, PatternType.MATCH):
         raise ApiError(
             ErrorCode.UNKNOWN_SERVER_ERROR,
             f"The ACL of {creation.principal} on {creation.resource_name} has a code that only filters may have",
@@ -214,8 +222,13 @@ def _problem(creation: AclCreation) -> str | None:
 
 def _filter(request: DeleteAclsFilter | DescribeAclsRequestData) -> _Filter:
     return _Filter(
-        request.resource_type_filter, request.resource_name_filter, request.pattern_type_filter,
-        request.principal_filter, request.host_filter, request.operation, request.permission_type,
+        request.resource_type_filter,
+        request.resource_name_filter,
+        request.pattern_type_filter,
+        request.principal_filter,
+        request.host_filter,
+        request.operation,
+        request.permission_type,
     )
 
 
@@ -257,15 +270,26 @@ def _matches_name(acl_filter: _Filter, acl: Acl) -> bool:
 
 def _record(acl_id: Uuid, acl: Acl) -> ApiMessageAndVersion:
     record = AccessControlEntryRecord(
-        id=acl_id, resource_type=acl.resource_type, resource_name=acl.resource_name, pattern_type=acl.pattern_type,
-        principal=acl.principal, host=acl.host, operation=acl.operation, permission_type=acl.permission_type,
+        id=acl_id,
+        resource_type=acl.resource_type,
+        resource_name=acl.resource_name,
+        pattern_type=acl.pattern_type,
+        principal=acl.principal,
+        host=acl.host,
+        operation=acl.operation,
+        permission_type=acl.permission_type,
     )
     return ApiMessageAndVersion(record, 0)
 
 
 def _matching_acl(acl: Acl) -> DeleteAclsMatchingAcl:
     return DeleteAclsMatchingAcl(
-        error_message=None, resource_type=acl.resource_type, resource_name=acl.resource_name,
-        pattern_type=acl.pattern_type, principal=acl.principal, host=acl.host, operation=acl.operation,
+        error_message=None,
+        resource_type=acl.resource_type,
+        resource_name=acl.resource_name,
+        pattern_type=acl.pattern_type,
+        principal=acl.principal,
+        host=acl.host,
+        operation=acl.operation,
         permission_type=acl.permission_type,
     )

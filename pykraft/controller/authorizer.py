@@ -70,9 +70,14 @@ WILDCARD: Final = "*"
 WILDCARD_PRINCIPAL: Final = "User:*"
 
 IMPLIED_BY: Final[Mapping[AclOperation, frozenset[int]]] = {
-    AclOperation.DESCRIBE: frozenset({
-        AclOperation.READ, AclOperation.WRITE, AclOperation.DELETE, AclOperation.ALTER,
-    }),
+    AclOperation.DESCRIBE: frozenset(
+        {
+            AclOperation.READ,
+            AclOperation.WRITE,
+            AclOperation.DELETE,
+            AclOperation.ALTER,
+        }
+    ),
     AclOperation.DESCRIBE_CONFIGS: frozenset({AclOperation.ALTER_CONFIGS}),
 }
 """Whoever is allowed one of these operations is allowed the one they imply; denying them denies nothing else."""

@@ -104,8 +104,12 @@ _DEFINITIONS: Final = (
     _config("eligible.leader.replicas.enable", BOOLEAN, "false"),
     _config("fetch.max.bytes", INT, "57671680"),
     _config("fetch.purgatory.purge.interval.requests", INT, "1000"),
-    _config("group.consumer.assignors", LIST, "org.apache.kafka.coordinator.group.assignor.UniformAssignor,"
-            "org.apache.kafka.coordinator.group.assignor.RangeAssignor"),
+    _config(
+        "group.consumer.assignors",
+        LIST,
+        "org.apache.kafka.coordinator.group.assignor.UniformAssignor,"
+        "org.apache.kafka.coordinator.group.assignor.RangeAssignor",
+    ),
     _config("group.consumer.heartbeat.interval.ms", INT, "5000"),
     _config("group.consumer.max.heartbeat.interval.ms", INT, "15000"),
     _config("group.consumer.max.session.timeout.ms", INT, "60000"),
@@ -143,8 +147,12 @@ _DEFINITIONS: Final = (
     _config("kafka.metrics.reporters", LIST, ""),
     _config("leader.imbalance.check.interval.seconds", LONG, "300"),
     _config("leader.imbalance.per.broker.percentage", INT, "10"),
-    _config("listener.security.protocol.map", STRING,
-            "SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT", PER_BROKER),
+    _config(
+        "listener.security.protocol.map",
+        STRING,
+        "SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT",
+        PER_BROKER,
+    ),
     _config("listeners", STRING, "PLAINTEXT://:9092", PER_BROKER),
     _config("log.cleaner.backoff.ms", LONG, "15000", CLUSTER_WIDE),
     _config("log.cleaner.dedupe.buffer.size", LONG, "134217728", CLUSTER_WIDE),
@@ -233,8 +241,12 @@ _DEFINITIONS: Final = (
     _config("password.encoder.keyfactory.algorithm", STRING, None),
     _config("password.encoder.old.secret", PASSWORD, None),
     _config("password.encoder.secret", PASSWORD, None),
-    _config("principal.builder.class", CLASS,
-            "org.apache.kafka.common.security.authenticator.DefaultKafkaPrincipalBuilder", PER_BROKER),
+    _config(
+        "principal.builder.class",
+        CLASS,
+        "org.apache.kafka.common.security.authenticator.DefaultKafkaPrincipalBuilder",
+        PER_BROKER,
+    ),
     _config("process.roles", LIST, ""),
     _config("producer.id.expiration.check.interval.ms", INT, "600000", internal=True),
     _config("producer.id.expiration.ms", INT, "86400000", CLUSTER_WIDE),
@@ -259,8 +271,11 @@ _DEFINITIONS: Final = (
     _config("remote.log.manager.task.retry.jitter", DOUBLE, "0.2", internal=True),
     _config("remote.log.manager.thread.pool.size", INT, "10"),
     _config("remote.log.metadata.custom.metadata.max.bytes", INT, "128"),
-    _config("remote.log.metadata.manager.class.name", STRING,
-            "org.apache.kafka.server.log.remote.metadata.storage.TopicBasedRemoteLogMetadataManager"),
+    _config(
+        "remote.log.metadata.manager.class.name",
+        STRING,
+        "org.apache.kafka.server.log.remote.metadata.storage.TopicBasedRemoteLogMetadataManager",
+    ),
     _config("remote.log.metadata.manager.class.path", STRING, None),
     _config("remote.log.metadata.manager.impl.prefix", STRING, "rlmm.config."),
     _config("remote.log.metadata.manager.listener.name", STRING, None),
@@ -390,22 +405,41 @@ _DEFINITIONS: Final = (
 BROKER_CONFIGS: Final[Mapping[str, BrokerConfigDefinition]] = {config.name: config for config in _DEFINITIONS}
 """Every broker config by name."""
 
-_REPLICATION_QUOTAS: Final = frozenset({
-    "follower.replication.throttled.rate", "leader.replication.throttled.rate",
-    "replica.alter.log.dirs.io.max.bytes.per.second",
-})
+_REPLICATION_QUOTAS: Final = frozenset(
+    {
+        "follower.replication.throttled.rate",
+        "leader.replication.throttled.rate",
+        "replica.alter.log.dirs.io.max.bytes.per.second",
+    }
+)
 """Configs that exist only as dynamic ones, all LONG."""
-_SECURITY_STORES: Final = frozenset({
-    "ssl.key.password", "ssl.keystore.certificate.chain", "ssl.keystore.key", "ssl.keystore.location",
-    "ssl.keystore.password", "ssl.keystore.type", "ssl.truststore.certificates", "ssl.truststore.location",
-    "ssl.truststore.password", "ssl.truststore.type",
-})
+_SECURITY_STORES: Final = frozenset(
+    {
+        "ssl.key.password",
+        "ssl.keystore.certificate.chain",
+        "ssl.keystore.key",
+        "ssl.keystore.location",
+        "ssl.keystore.password",
+        "ssl.keystore.type",
+        "ssl.truststore.certificates",
+        "ssl.truststore.location",
+        "ssl.truststore.password",
+        "ssl.truststore.type",
+    }
+)
 """Configs that are dynamic only under the prefix of a listener."""
-_CLUSTER_WIDE_LISTENER_CONFIGS: Final = frozenset({
-    "max.connections", "max.connection.creation.rate", "num.network.threads",
-})
+_CLUSTER_WIDE_LISTENER_CONFIGS: Final = frozenset(
+    {
+        "max.connections",
+        "max.connection.creation.rate",
+        "num.network.threads",
+    }
+)
 _MECHANISM_CONFIGS: Final = (
-    "sasl.jaas.config", "sasl.login.callback.handler.class", "sasl.login.class", "sasl.server.callback.handler.class",
+    "sasl.jaas.config",
+    "sasl.login.callback.handler.class",
+    "sasl.login.class",
+    "sasl.server.callback.handler.class",
     "connections.max.reauth.ms",
 )
 _LISTENER_PREFIX: Final = re.compile(r"listener\.name\.[^.]*\.(.*)")

@@ -16,10 +16,16 @@ from pykraft.protocol.errors import ErrorCode
 INTERVAL_MS_MIN: Final = 100
 INTERVAL_MS_MAX: Final = 3_600_000
 _NAMES: Final = frozenset({"metrics", "interval.ms", "match"})
-_MATCH_PARAMETERS: Final = frozenset({
-    "client_instance_id", "client_id", "client_software_name", "client_software_version", "client_source_address",
-    "client_source_port",
-})
+_MATCH_PARAMETERS: Final = frozenset(
+    {
+        "client_instance_id",
+        "client_id",
+        "client_software_name",
+        "client_software_version",
+        "client_source_address",
+        "client_source_port",
+    }
+)
 
 
 def check_client_metrics_configs(subscription: str, configs: Mapping[str, str]) -> None:

@@ -102,9 +102,7 @@ class ControllerConfig:
     delegation_token_secret_key: str = _key("delegation.token.secret.key", "", _text)
     delegation_token_max_lifetime_ms: int = _key("delegation.token.max.lifetime.ms", 604_800_000, int)
     delegation_token_expiry_time_ms: int = _key("delegation.token.expiry.time.ms", 86_400_000, int)
-    delegation_token_expiry_check_interval_ms: int = _key(
-        "delegation.token.expiry.check.interval.ms", 3_600_000, int
-    )
+    delegation_token_expiry_check_interval_ms: int = _key("delegation.token.expiry.check.interval.ms", 3_600_000, int)
     request_timeout_ms: int = _key("request.timeout.ms", 30_000, int)
     socket_request_max_bytes: int = _key("socket.request.max.bytes", 104_857_600, int)
     max_connections: int = _key("max.connections", 4_096, int)
@@ -149,9 +147,7 @@ class ControllerConfig:
             except (ConfigError, UnknownMetadataVersionError) as error:
                 raise ConfigError(f"{key}={text}: {error}") from error
             except ValueError as error:
-                raise ConfigError(
-                    f"{key}={text}: give a value of the kind of the default, {item.default}"
-                ) from error
+                raise ConfigError(f"{key}={text}: give a value of the kind of the default, {item.default}") from error
         config = cls(**values, properties=MappingProxyType(dict(properties)))
         config = replace(config, release=_release(release, config.metadata_version))
         config._check_release()

@@ -32,9 +32,14 @@ from pykraft.protocol.messages.describe_configs_response import (
     DescribeConfigsSynonym,
 )
 
-_DESCRIBABLE: Final = frozenset({
-    ResourceType.TOPIC, ResourceType.BROKER, ResourceType.BROKER_LOGGER, ResourceType.CLIENT_METRICS,
-})
+_DESCRIBABLE: Final = frozenset(
+    {
+        ResourceType.TOPIC,
+        ResourceType.BROKER,
+        ResourceType.BROKER_LOGGER,
+        ResourceType.CLIENT_METRICS,
+    }
+)
 
 
 def describe_configs(
@@ -64,10 +69,15 @@ def describe_configs(
             code, message = error.code, error.message
         for entry in configs if not request.include_synonyms else ():
             entry.synonyms = []
-        results.append(DescribeConfigsResult(
-            error_code=code, error_message=message, resource_type=resource.resource_type,
-            resource_name=resource.resource_name, configs=configs,
-        ))
+        results.append(
+            DescribeConfigsResult(
+                error_code=code,
+                error_message=message,
+                resource_type=resource.resource_type,
+                resource_name=resource.resource_name,
+                configs=configs,
+            )
+        )
     return DescribeConfigsResponseData(results=results)
 
 
@@ -186,9 +196,7 @@ def _synonyms(name: str, value_type: ConfigType, layers: BrokerConfigs) -> list[
         if synonym in BROKER_CONFIGS and (default := BROKER_CONFIGS[synonym].default) is not None
     }
     found = [
-        DescribeConfigsSynonym(
-            name=synonym, value=None if value_type.is_sensitive else configs[synonym], source=source
-        )
+        DescribeConfigsSynonym(name=synonym, value=None if value_type.is_sensitive else configs[synonym], source=source)
         for source, configs in (
             (ConfigSource.DYNAMIC_BROKER_CONFIG, layers.node),
             (ConfigSource.DYNAMIC_DEFAULT_BROKER_CONFIG, layers.cluster),

@@ -91,13 +91,17 @@ def incremental_alter_configs(
         if entry.resource_type == ResourceType.BROKER_LOGGER
     ]
     check_record_limit(records)
-    response = IncrementalAlterConfigsResponseData(responses=[
-        AlterConfigsResourceResponse(
-            error_code=answer.code, error_message=answer.message, resource_type=answer.resource.type,
-            resource_name=answer.resource.name,
-        )
-        for answer in answers
-    ])
+    response = IncrementalAlterConfigsResponseData(
+        responses=[
+            AlterConfigsResourceResponse(
+                error_code=answer.code,
+                error_message=answer.message,
+                resource_type=answer.resource.type,
+                resource_name=answer.resource.name,
+            )
+            for answer in answers
+        ]
+    )
     return ControllerResult(response, [] if request.validate_only else records, atomic=True)
 
 
@@ -122,13 +126,17 @@ def alter_configs(
         else:
             answers.append(_Answer(resource))
     check_record_limit(records)
-    response = legacy.AlterConfigsResponseData(responses=[
-        legacy.AlterConfigsResourceResponse(
-            error_code=answer.code, error_message=answer.message, resource_type=answer.resource.type,
-            resource_name=answer.resource.name,
-        )
-        for answer in answers
-    ])
+    response = legacy.AlterConfigsResponseData(
+        responses=[
+            legacy.AlterConfigsResourceResponse(
+                error_code=answer.code,
+                error_message=answer.message,
+                resource_type=answer.resource.type,
+                resource_name=answer.resource.name,
+            )
+            for answer in answers
+        ]
+    )
     return ControllerResult(response, [] if request.validate_only else records, atomic=True)
 
 
@@ -161,7 +169,9 @@ def validate_topic_configs(
     layers = broker_configs(image, config)
     try:
         check_topic_configs(
-            configs, existing or {}, topic_defaults(layers),
+            configs,
+            existing or {},
+            topic_defaults(layers),
             remote_storage_system_enabled=remote_storage_system_enabled(layers),
         )
     except ConfigValueError as error:

@@ -17,8 +17,13 @@ from pykraft.protocol.messages.describe_cluster_request import DescribeClusterRe
 from pykraft.protocol.messages.describe_cluster_response import DescribeClusterBroker, DescribeClusterResponseData
 
 CLUSTER_OPERATIONS: Final = (
-    AclOperation.CREATE, AclOperation.ALTER, AclOperation.DESCRIBE, AclOperation.CLUSTER_ACTION,
-    AclOperation.DESCRIBE_CONFIGS, AclOperation.ALTER_CONFIGS, AclOperation.IDEMPOTENT_WRITE,
+    AclOperation.CREATE,
+    AclOperation.ALTER,
+    AclOperation.DESCRIBE,
+    AclOperation.CLUSTER_ACTION,
+    AclOperation.DESCRIBE_CONFIGS,
+    AclOperation.ALTER_CONFIGS,
+    AclOperation.IDEMPOTENT_WRITE,
 )
 """What may be done to a cluster."""
 

@@ -50,8 +50,7 @@ def update_features(
             if is_4(ctx.config.release):
                 raise ApiError(
                     error.code,
-                    "The update failed for all features since the following feature had an error:"
-                    f" {error.message}",
+                    f"The update failed for all features since the following feature had an error: {error.message}",
                 ) from error
             results.append(UpdatableFeatureResult(feature=name, error_code=error.code, error_message=error.message))
             continue
@@ -86,8 +85,9 @@ def _check(ctx: OperationContext, name: str, level: int, upgrade_type: int) -> N
         _check_metadata_version(ctx, MetadataVersion(level), upgrade_type)
     if name == KRAFT_VERSION and is_4(ctx.config.release) and level != current:
         raise _refusal(
-            name, level, "A running cluster keeps its kraft.version: a new one gets 1 with"
-            " controller.quorum.bootstrap.servers."
+            name,
+            level,
+            "A running cluster keeps its kraft.version: a new one gets 1 with controller.quorum.bootstrap.servers.",
         )
 
 

@@ -157,7 +157,9 @@ def _partitions_in(
 ) -> Iterator[tuple[TopicImage, int, PartitionRegistration]]:
     for topic in image.topics_by_id.values():
         for number, partition in topic.partitions.items():
-            if partition.directories and broker_id in partition.replicas and (
-                partition.directory(broker_id) in directories
+            if (
+                partition.directories
+                and broker_id in partition.replicas
+                and (partition.directory(broker_id) in directories)
             ):
                 yield topic, number, partition

@@ -213,11 +213,15 @@ class BrokerHeartbeatManager:
         """Where a heartbeat takes a broker; changes nothing. Raises IllegalBrokerMoveError when no row fits."""
         current = self.current_state(broker)
         for move in HEARTBEAT_MOVES:
-            if move.state is current and wish in move.wishes and (
-                move.guard is Guard.ALWAYS
-                or (move.guard is Guard.CAUGHT_UP and metadata_offset >= broker.registration_offset)
-                or (move.guard is Guard.LEADS_PARTITIONS and leads_partitions())
-                or (move.guard is Guard.OTHERS_CAUGHT_UP and self._others_caught_up(broker.id))
+            if (
+                move.state is current
+                and wish in move.wishes
+                and (
+                    move.guard is Guard.ALWAYS
+                    or (move.guard is Guard.CAUGHT_UP and metadata_offset >= broker.registration_offset)
+                    or (move.guard is Guard.LEADS_PARTITIONS and leads_partitions())
+                    or (move.guard is Guard.OTHERS_CAUGHT_UP and self._others_caught_up(broker.id))
+                )
             ):
                 return StateChange(current, move.next_state)
         raise IllegalBrokerMoveError(broker.id, current, f"a heartbeat that wants {wish.name}")

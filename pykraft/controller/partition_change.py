@@ -223,13 +223,9 @@ class PartitionChangeBuilder:
             return
         left_replicas = replicas is not partition.replicas and not set(partition.replicas) <= set(replicas)
         left_isr = (
-            self._bumps_epoch_on_isr_shrink
-            and record.isr is not None
-            and not set(partition.isr) <= set(record.isr)
+            self._bumps_epoch_on_isr_shrink and record.isr is not None and not set(partition.isr) <= set(record.isr)
         )
-        unheard = self._bumps_epoch_on_all and (
-            record.isr is not None or replicas != partition.replicas or is_moved
-        )
+        unheard = self._bumps_epoch_on_all and (record.isr is not None or replicas != partition.replicas or is_moved)
         if left_replicas or left_isr or unheard:
             record.leader = partition.leader
 

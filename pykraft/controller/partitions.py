@@ -49,7 +49,12 @@ class NewPartitions:
                 f"All brokers chosen for partition {number}, {list(replicas)}, are fenced or in controlled shutdown",
             )
         record = PartitionRecord(
-            partition_id=number, topic_id=topic_id, replicas=list(replicas), isr=isr, leader=isr[0], leader_epoch=0,
+            partition_id=number,
+            topic_id=topic_id,
+            replicas=list(replicas),
+            isr=isr,
+            leader=isr[0],
+            leader_epoch=0,
             partition_epoch=0,
         )
         if self._directories is not None:

@@ -65,14 +65,16 @@ def alter_client_quotas(
         except ApiError as error:
             answers[entity] = error.code, error.message
     check_record_limit(records)
-    response = answer.AlterClientQuotasResponseData(entries=[
-        answer.EntryData(
-            error_code=code,
-            error_message=message,
-            entity=[answer.EntityData(entity_type=entity_type, entity_name=name) for entity_type, name in entity],
-        )
-        for entity, (code, message) in answers.items()
-    ])
+    response = answer.AlterClientQuotasResponseData(
+        entries=[
+            answer.EntryData(
+                error_code=code,
+                error_message=message,
+                entity=[answer.EntityData(entity_type=entity_type, entity_name=name) for entity_type, name in entity],
+            )
+            for entity, (code, message) in answers.items()
+        ]
+    )
     return ControllerResult(response, [] if request.validate_only else records, atomic=True)
 
 

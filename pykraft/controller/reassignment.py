@@ -42,9 +42,7 @@ def alter_partition_reassignments(
     builder = PartitionChangeBuilder(ctx)
     records: list[ApiMessageAndVersion] = []
     may_resize = request.allow_replication_factor_change
-    response = AlterPartitionReassignmentsResponseData(
-        error_message=None, allow_replication_factor_change=may_resize
-    )
+    response = AlterPartitionReassignmentsResponseData(error_message=None, allow_replication_factor_change=may_resize)
     for topic in request.topics:
         answer = ReassignableTopicResponse(name=topic.name)
         response.responses.append(answer)

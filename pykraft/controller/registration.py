@@ -51,24 +51,39 @@ _RULES_3_8: Final = RegistrationRules(
     inter_broker_listener_required=False, finalized_features_must_be_listed=False, same_incarnation_keeps_epoch=False
 )
 _RULES_3_7: Final = RegistrationRules(
-    inter_broker_listener_required=False, features_without_level_must_allow_0=False,
-    finalized_features_must_be_listed=False, same_incarnation_keeps_epoch=False,
+    inter_broker_listener_required=False,
+    features_without_level_must_allow_0=False,
+    finalized_features_must_be_listed=False,
+    same_incarnation_keeps_epoch=False,
 )
 _RULES_3_5: Final = RegistrationRules(
-    inter_broker_listener_required=False, features_without_level_must_allow_0=False,
-    finalized_features_must_be_listed=False, same_incarnation_stays_as_it_is=False,
+    inter_broker_listener_required=False,
+    features_without_level_must_allow_0=False,
+    finalized_features_must_be_listed=False,
+    same_incarnation_stays_as_it_is=False,
     same_incarnation_keeps_epoch=False,
 )
 _RULES_3_4: Final = RegistrationRules(
-    kraft_brokers_wait_for_migration=False, inter_broker_listener_required=False,
-    features_without_level_must_allow_0=False, finalized_features_must_be_listed=False,
-    same_incarnation_stays_as_it_is=False, same_incarnation_keeps_epoch=False,
+    kraft_brokers_wait_for_migration=False,
+    inter_broker_listener_required=False,
+    features_without_level_must_allow_0=False,
+    finalized_features_must_be_listed=False,
+    same_incarnation_stays_as_it_is=False,
+    same_incarnation_keeps_epoch=False,
 )
 
-REGISTRATION_RULES: Final[Mapping[str, RegistrationRules]] = MappingProxyType({
-    "3.4": _RULES_3_4, "3.5": _RULES_3_5, "3.6": _RULES_3_5, "3.7": _RULES_3_7, "3.8": _RULES_3_8, "3.9": _RULES_3_9,
-    "4.0": _RULES_4_0, "4.1": _RULES_4_0,
-})
+REGISTRATION_RULES: Final[Mapping[str, RegistrationRules]] = MappingProxyType(
+    {
+        "3.4": _RULES_3_4,
+        "3.5": _RULES_3_5,
+        "3.6": _RULES_3_5,
+        "3.7": _RULES_3_7,
+        "3.8": _RULES_3_8,
+        "3.9": _RULES_3_9,
+        "4.0": _RULES_4_0,
+        "4.1": _RULES_4_0,
+    }
+)
 """By Kafka release. 4.0 and 4.1 also hold a fenced broker's id for its last session, 9 s after a clean shutdown: that
 is left out, and another incarnation may take it at once as in 3.9."""
 

@@ -30,16 +30,18 @@ def _range(first: MetadataVersion, last: MetadataVersion) -> FeatureRange:
 
 _V = MetadataVersion
 
-SUPPORTED_FEATURES: Final[Mapping[str, tuple[FeatureRange, ...]]] = MappingProxyType({
-    "3.4": (_range(_V.IBP_3_0_IV1, _V.IBP_3_4_IV0),),
-    "3.5": (_range(_V.IBP_3_0_IV1, _V.IBP_3_5_IV2),),
-    "3.6": (_range(_V.IBP_3_0_IV1, _V.IBP_3_6_IV2),),
-    "3.7": (_range(_V.IBP_3_0_IV1, _V.IBP_3_7_IV4),),
-    "3.8": (_range(_V.IBP_3_0_IV1, _V.IBP_3_8_IV0),),
-    "3.9": (_range(_V.IBP_3_0_IV1, _V.IBP_3_9_IV0), _KRAFT),
-    "4.0": (_range(_V.IBP_3_3_IV3, _V.IBP_4_0_IV3), *_FEATURES_4_0),
-    "4.1": (_range(_V.IBP_3_3_IV3, _V.IBP_4_1_IV1), *_FEATURES_4_0, FeatureRange(SHARE_VERSION, 0, 1)),
-})
+SUPPORTED_FEATURES: Final[Mapping[str, tuple[FeatureRange, ...]]] = MappingProxyType(
+    {
+        "3.4": (_range(_V.IBP_3_0_IV1, _V.IBP_3_4_IV0),),
+        "3.5": (_range(_V.IBP_3_0_IV1, _V.IBP_3_5_IV2),),
+        "3.6": (_range(_V.IBP_3_0_IV1, _V.IBP_3_6_IV2),),
+        "3.7": (_range(_V.IBP_3_0_IV1, _V.IBP_3_7_IV4),),
+        "3.8": (_range(_V.IBP_3_0_IV1, _V.IBP_3_8_IV0),),
+        "3.9": (_range(_V.IBP_3_0_IV1, _V.IBP_3_9_IV0), _KRAFT),
+        "4.0": (_range(_V.IBP_3_3_IV3, _V.IBP_4_0_IV3), *_FEATURES_4_0),
+        "4.1": (_range(_V.IBP_3_3_IV3, _V.IBP_4_1_IV1), *_FEATURES_4_0, FeatureRange(SHARE_VERSION, 0, 1)),
+    }
+)
 """The features of each release's controller, as it tells them in ApiVersions and in its registration.
 
 eligible.leader.replicas.version, of 4.0 and 4.1, is left out: partitions keep the last member of their ISR as in 3.9.

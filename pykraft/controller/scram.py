@@ -105,7 +105,11 @@ def _record(change: _Change) -> ApiMessageAndVersion:
         return ApiMessageAndVersion(removal, 0)
     stored_key, server_key = scram_keys(ScramMechanism(change.mechanism), change.salted_password)
     credential = UserScramCredentialRecord(
-        name=change.name, mechanism=change.mechanism, salt=change.salt, stored_key=stored_key, server_key=server_key,
+        name=change.name,
+        mechanism=change.mechanism,
+        salt=change.salt,
+        stored_key=stored_key,
+        server_key=server_key,
         iterations=change.iterations,
     )
     return ApiMessageAndVersion(credential, 0)

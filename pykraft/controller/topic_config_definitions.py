@@ -61,14 +61,45 @@ class TopicConfigDefinition:
 
 _THROTTLED_REPLICA: Final = re.compile(r"(?:[0-9]+:[0-9]+)?", re.ASCII)
 _OLD_VERSIONS: Final = (
-    "0.8.0", "0.8.1", "0.8.2", "0.9.0", "0.10.0-IV0", "0.10.0-IV1", "0.10.1-IV0", "0.10.1-IV1", "0.10.1-IV2",
-    "0.10.2-IV0", "0.11.0-IV0", "0.11.0-IV1", "0.11.0-IV2", "1.0-IV0", "1.1-IV0", "2.0-IV0", "2.0-IV1",
-    "2.1-IV0", "2.1-IV1", "2.1-IV2", "2.2-IV0", "2.2-IV1", "2.3-IV0", "2.3-IV1", "2.4-IV0", "2.4-IV1",
-    "2.5-IV0", "2.6-IV0", "2.7-IV0", "2.7-IV1", "2.7-IV2", "2.8-IV0", "2.8-IV1", "3.0-IV0",
+    "0.8.0",
+    "0.8.1",
+    "0.8.2",
+    "0.9.0",
+    "0.10.0-IV0",
+    "0.10.0-IV1",
+    "0.10.1-IV0",
+    "0.10.1-IV1",
+    "0.10.1-IV2",
+    "0.10.2-IV0",
+    "0.11.0-IV0",
+    "0.11.0-IV1",
+    "0.11.0-IV2",
+    "1.0-IV0",
+    "1.1-IV0",
+    "2.0-IV0",
+    "2.0-IV1",
+    "2.1-IV0",
+    "2.1-IV1",
+    "2.1-IV2",
+    "2.2-IV0",
+    "2.2-IV1",
+    "2.3-IV0",
+    "2.3-IV1",
+    "2.4-IV0",
+    "2.4-IV1",
+    "2.5-IV0",
+    "2.6-IV0",
+    "2.7-IV0",
+    "2.7-IV1",
+    "2.7-IV2",
+    "2.8-IV0",
+    "2.8-IV1",
+    "3.0-IV0",
 )
 _UNRELEASED_VERSIONS: Final = ("4.0-IV0", "4.0-IV1")
 _RELEASED_VERSIONS: Final = (
-    *_OLD_VERSIONS, *(version.text for version in MetadataVersion if version <= LATEST_PRODUCTION)
+    *_OLD_VERSIONS,
+    *(version.text for version in MetadataVersion if version <= LATEST_PRODUCTION),
 )
 _VERSION_TEXTS: Final = frozenset(
     (*_RELEASED_VERSIONS, *_UNRELEASED_VERSIONS, *(text.partition("-")[0] for text in _RELEASED_VERSIONS))
@@ -103,7 +134,10 @@ def _config(
     name: str, value_type: ConfigType, default: str | float, check: Check | None = None, *synonyms: str | Synonym
 ) -> TopicConfigDefinition:
     return TopicConfigDefinition(
-        name, value_type, str(default), check,
+        name,
+        value_type,
+        str(default),
+        check,
         tuple(Synonym(synonym) if isinstance(synonym, str) else synonym for synonym in synonyms),
     )
 
@@ -112,8 +146,13 @@ _DEFINITIONS: Final = (
     _config("cleanup.policy", LIST, "delete", one_of(("compact", "delete")), "log.cleanup.policy"),
     _config("compression.gzip.level", INT, -1, _gzip_level, "compression.gzip.level"),
     _config("compression.lz4.level", INT, 9, between(1, 17), "compression.lz4.level"),
-    _config("compression.type", STRING, "producer",
-            one_of(("uncompressed", "zstd", "lz4", "snappy", "gzip", "producer")), "compression.type"),
+    _config(
+        "compression.type",
+        STRING,
+        "producer",
+        one_of(("uncompressed", "zstd", "lz4", "snappy", "gzip", "producer")),
+        "compression.type",
+    ),
     _config("compression.zstd.level", INT, 3, between(-131_072, 22), "compression.zstd.level"),
     _config("delete.retention.ms", LONG, 86_400_000, _NOT_NEGATIVE, "log.cleaner.delete.retention.ms"),
     _config("file.delete.delay.ms", LONG, 60_000, _NOT_NEGATIVE, "log.segment.delete.delay.ms"),
@@ -130,10 +169,16 @@ _DEFINITIONS: Final = (
     _config("message.format.version", STRING, "3.0-IV1", _version, "log.message.format.version"),
     _config("message.timestamp.after.max.ms", LONG, INT64_MAX, _NOT_NEGATIVE, "log.message.timestamp.after.max.ms"),
     _config("message.timestamp.before.max.ms", LONG, INT64_MAX, _NOT_NEGATIVE, "log.message.timestamp.before.max.ms"),
-    _config("message.timestamp.difference.max.ms", LONG, INT64_MAX, _NOT_NEGATIVE,
-            "log.message.timestamp.difference.max.ms"),
-    _config("message.timestamp.type", STRING, "CreateTime", one_of(("CreateTime", "LogAppendTime")),
-            "log.message.timestamp.type"),
+    _config(
+        "message.timestamp.difference.max.ms", LONG, INT64_MAX, _NOT_NEGATIVE, "log.message.timestamp.difference.max.ms"
+    ),
+    _config(
+        "message.timestamp.type",
+        STRING,
+        "CreateTime",
+        one_of(("CreateTime", "LogAppendTime")),
+        "log.message.timestamp.type",
+    ),
     _config("min.cleanable.dirty.ratio", DOUBLE, 0.5, between(0, 1), "log.cleaner.min.cleanable.ratio"),
     _config("min.compaction.lag.ms", LONG, 0, _NOT_NEGATIVE, "log.cleaner.min.compaction.lag.ms"),
     _config("min.insync.replicas", INT, 1, _POSITIVE, "min.insync.replicas"),
@@ -142,12 +187,20 @@ _DEFINITIONS: Final = (
     _config("remote.log.delete.on.disable", BOOLEAN, "false"),
     _config("remote.storage.enable", BOOLEAN, "false"),
     _config("retention.bytes", LONG, -1, None, "log.retention.bytes"),
-    _config("retention.ms", LONG, 604_800_000, at_least(-1), "log.retention.ms",
-            Synonym("log.retention.minutes", MINUTE_MS), Synonym("log.retention.hours", HOUR_MS)),
+    _config(
+        "retention.ms",
+        LONG,
+        604_800_000,
+        at_least(-1),
+        "log.retention.ms",
+        Synonym("log.retention.minutes", MINUTE_MS),
+        Synonym("log.retention.hours", HOUR_MS),
+    ),
     _config("segment.bytes", INT, 1_073_741_824, at_least(14), "log.segment.bytes"),
     _config("segment.index.bytes", INT, 10_485_760, at_least(4), "log.index.size.max.bytes"),
-    _config("segment.jitter.ms", LONG, 0, _NOT_NEGATIVE, "log.roll.jitter.ms",
-            Synonym("log.roll.jitter.hours", HOUR_MS)),
+    _config(
+        "segment.jitter.ms", LONG, 0, _NOT_NEGATIVE, "log.roll.jitter.ms", Synonym("log.roll.jitter.hours", HOUR_MS)
+    ),
     _config("segment.ms", LONG, 604_800_000, _POSITIVE, "log.roll.ms", Synonym("log.roll.hours", HOUR_MS)),
     _config("unclean.leader.election.enable", BOOLEAN, "false", None, "unclean.leader.election.enable"),
 )

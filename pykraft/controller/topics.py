@@ -36,6 +36,7 @@ USE_DEFAULT: Final = -1
 CONFIGS_SINCE_VERSION: Final = 5
 """The first CreateTopics version whose response describes the topic."""
 
+
 class _TopicNames:
     """The names in use, and as metrics know them: with `.` and `_` the same."""
 
@@ -139,7 +140,10 @@ def _create_topic(
         records.append(new_partitions.record(topic_id, number, replicas, no_active_replica))
     check_record_limit(range(record_count), more=len(records))
     result = CreatableTopicResult(
-        name=topic.name, topic_id=topic_id, error_message=None, num_partitions=len(placements),
+        name=topic.name,
+        topic_id=topic_id,
+        error_message=None,
+        num_partitions=len(placements),
         replication_factor=len(placements[0]),
     )
     return records, result

@@ -69,8 +69,10 @@ class MetadataDelta:
 
     @property
     def is_empty(self) -> bool:
-        return self.zk_migration_state is None and self.producer_ids is None and not any(
-            getattr(self, name) for name in KEYED
+        return (
+            self.zk_migration_state is None
+            and self.producer_ids is None
+            and not any(getattr(self, name) for name in KEYED)
         )
 
     def merge(self, later: MetadataDelta) -> None:
@@ -100,5 +102,13 @@ class MetadataDelta:
 
 
 KEYED: Final = (
-    "features", "brokers", "controllers", "topics", "configs", "client_quotas", "acls", "scram", "delegation_tokens",
+    "features",
+    "brokers",
+    "controllers",
+    "topics",
+    "configs",
+    "client_quotas",
+    "acls",
+    "scram",
+    "delegation_tokens",
 )

@@ -130,9 +130,20 @@ class MetadataImage:
     @property
     def is_blank(self) -> bool:
         """Whether there is no metadata at all, as in a new cluster."""
-        return self.zk_migration_state is ZkMigrationState.NONE and self.producer_ids == NO_PRODUCER_IDS and not (
-            self.features or self.brokers or self.controllers or self.topics_by_id or self.configs
-            or self.client_quotas or self.acls or self.scram or self.delegation_tokens
+        return (
+            self.zk_migration_state is ZkMigrationState.NONE
+            and self.producer_ids == NO_PRODUCER_IDS
+            and not (
+                self.features
+                or self.brokers
+                or self.controllers
+                or self.topics_by_id
+                or self.configs
+                or self.client_quotas
+                or self.acls
+                or self.scram
+                or self.delegation_tokens
+            )
         )
 
     def partition(self, topic_id: Uuid, partition: int) -> PartitionRegistration | None:
@@ -164,19 +175,27 @@ class MetadataImage:
     # -- cluster -------------------------------------------------------------------------------------------------
 
     def _register_broker(self, record: RegisterBrokerRecord, offset: int) -> None:
-        self._set_broker(BrokerRegistration(
-            id=record.broker_id, epoch=record.broker_epoch, incarnation_id=record.incarnation_id,
-            listeners=tuple(Endpoint(e.name, e.host, e.port, e.security_protocol) for e in record.end_points),
-            features=_features(record.features), rack=record.rack, fenced=record.fenced,
-            in_controlled_shutdown=record.in_controlled_shutdown,
-            is_migrating_zk_broker=record.is_migrating_zk_broker,
-            directories=tuple(record.log_dirs), registration_offset=offset,
-        ))
+        self._set_broker(
+            BrokerRegistration(
+                id=record.broker_id,
+                epoch=record.broker_epoch,
+                incarnation_id=record.incarnation_id,
+                listeners=tuple(Endpoint(e.name, e.host, e.port, e.security_protocol) for e in record.end_points),
+                features=_features(record.features),
+                rack=record.rack,
+                fenced=record.fenced,
+                in_controlled_shutdown=record.in_controlled_shutdown,
+                is_migrating_zk_broker=record.is_migrating_zk_broker,
+                directories=tuple(record.log_dirs),
+                registration_offset=offset,
+            )
+        )
 
     def _register_controller(self, record: RegisterControllerRecord, offset: int) -> None:
         self._delta.controllers.setdefault(record.controller_id, self.controllers.get(record.controller_id))
         self.controllers[record.controller_id] = ControllerRegistration(
-            id=record.controller_id, incarnation_id=record.incarnation_id,
+            id=record.controller_id,
+            incarnation_id=record.incarnation_id,
             zk_migration_ready=record.zk_migration_ready,
             listeners=tuple(Endpoint(e.name, e.host, e.port, e.security_protocol) for e in record.end_points),
             features=_features(record.features),
@@ -196,10 +215,14 @@ class MetadataImage:
             )
         fenced = broker.fenced if record.fenced == 0 else record.fenced == 1
         shutting_down = broker.in_controlled_shutdown or record.in_controlled_shutdown == 1
-        self._set_broker(msgspec.structs.replace(
-            broker, fenced=fenced, in_controlled_shutdown=shutting_down,
-            directories=tuple(record.log_dirs) or broker.directories,
-        ))
+        self._set_broker(
+            msgspec.structs.replace(
+                broker,
+                fenced=fenced,
+                in_controlled_shutdown=shutting_down,
+                directories=tuple(record.log_dirs) or broker.directories,
+            )
+        )
 
     def _fence_broker(self, record: FenceBrokerRecord, offset: int) -> None:
         broker = self._known_broker(record.id, record.epoch, offset)
@@ -259,11 +282,21 @@ class MetadataImage:
                 f"offset {offset}: partition {record.partition_id} of topic {topic.name} has {len(record.replicas)}"
                 f" replicas and {len(record.directories)} directories"
             )
-        self.set_partition(topic, record.partition_id, PartitionRegistration(
-            tuple(record.replicas), tuple(record.isr), record.leader, record.leader_epoch, record.partition_epoch,
-            record.leader_recovery_state, tuple(record.removing_replicas), tuple(record.adding_replicas),
-            tuple(record.directories),
-        ))
+        self.set_partition(
+            topic,
+            record.partition_id,
+            PartitionRegistration(
+                tuple(record.replicas),
+                tuple(record.isr),
+                record.leader,
+                record.leader_epoch,
+                record.partition_epoch,
+                record.leader_recovery_state,
+                tuple(record.removing_replicas),
+                tuple(record.adding_replicas),
+                tuple(record.directories),
+            ),
+        )
 
     def _partition_change(self, record: PartitionChangeRecord, offset: int) -> None:
         topic = self._known_topic(record.topic_id, offset)
@@ -299,8 +332,11 @@ class MetadataImage:
     ) -> None:
         """Keep the counts and the small sets that operations ask for in step with one partition's change."""
         if (
-            before is None and after is not None and NO_LEADER != after.leader == after.replicas[0]
-            and not after.removing_replicas and not after.adding_replicas
+            before is None
+            and after is not None
+            and NO_LEADER != after.leader == after.replicas[0]
+            and not after.removing_replicas
+            and not after.adding_replicas
         ):
             # Nearly every partition of a log that is loaded: it is in none of the sets.
             self.partition_count += 1
@@ -378,8 +414,13 @@ class MetadataImage:
     def _acl(self, record: AccessControlEntryRecord, offset: int) -> None:
         self._delta.acls.setdefault(record.id, self.acls.get(record.id))
         self.acls[record.id] = Acl(
-            record.resource_type, record.resource_name, record.pattern_type, record.principal, record.host,
-            record.operation, record.permission_type,
+            record.resource_type,
+            record.resource_name,
+            record.pattern_type,
+            record.principal,
+            record.host,
+            record.operation,
+            record.permission_type,
         )
 
     def _remove_acl(self, record: RemoveAccessControlEntryRecord, offset: int) -> None:
@@ -390,8 +431,13 @@ class MetadataImage:
     def _token(self, record: DelegationTokenRecord, offset: int) -> None:
         self._delta.delegation_tokens.setdefault(record.token_id, self.delegation_tokens.get(record.token_id))
         self.delegation_tokens[record.token_id] = DelegationToken(
-            record.token_id, record.owner, record.requester, tuple(record.renewers), record.issue_timestamp,
-            record.max_timestamp, record.expiration_timestamp,
+            record.token_id,
+            record.owner,
+            record.requester,
+            tuple(record.renewers),
+            record.issue_timestamp,
+            record.max_timestamp,
+            record.expiration_timestamp,
         )
 
     def _remove_token(self, record: RemoveDelegationTokenRecord, offset: int) -> None:
@@ -459,8 +505,12 @@ class MetadataImage:
     def revert(self, delta: MetadataDelta) -> None:
         """Put every changed key back to the value that `delta` holds."""
         for mine, before in (
-            (self.features, delta.features), (self.brokers, delta.brokers), (self.controllers, delta.controllers),
-            (self.acls, delta.acls), (self.scram, delta.scram), (self.delegation_tokens, delta.delegation_tokens),
+            (self.features, delta.features),
+            (self.brokers, delta.brokers),
+            (self.controllers, delta.controllers),
+            (self.acls, delta.acls),
+            (self.scram, delta.scram),
+            (self.delegation_tokens, delta.delegation_tokens),
         ):
             _restore(mine, before)
         for resource, configs in delta.configs.items():

@@ -88,8 +88,14 @@ def _read_plain_partition(value: bytes) -> tuple[int, Uuid, PartitionRegistratio
         return None
     number, topic_id, replicas, isr, leader, leader_epoch, partition_epoch, directories = shape.layout.unpack(value)
     state = PartitionRegistration(
-        _ints.get(replicas) or _share_ints(replicas), _ints.get(isr) or _share_ints(isr),
-        leader, leader_epoch, partition_epoch, 0, (), (),
+        _ints.get(replicas) or _share_ints(replicas),
+        _ints.get(isr) or _share_ints(isr),
+        leader,
+        leader_epoch,
+        partition_epoch,
+        0,
+        (),
+        (),
         _directories.get(directories) or _share_directories(directories),
     )
     return number, topic_id, state

@@ -99,9 +99,11 @@ class SnapshotCursor:
         yield from self._of_configs()
         yield from self._of_quotas()
         if self._producer_ids.next_producer_id >= 0:
-            yield _plain(producer_ids_record.ProducerIdsRecord(
-                broker_id=-1, broker_epoch=-1, next_producer_id=self._producer_ids.next_producer_id
-            ))
+            yield _plain(
+                producer_ids_record.ProducerIdsRecord(
+                    broker_id=-1, broker_epoch=-1, next_producer_id=self._producer_ids.next_producer_id
+                )
+            )
         yield from self._of_acls()
         yield from self._of_scram()
         yield from self._of_tokens()
@@ -177,43 +179,69 @@ class SnapshotCursor:
     def _of_configs(self) -> Iterator[ApiMessageAndVersion]:
         for resource, configs in self._was("configs"):
             for name, value in list(configs.items()):
-                yield _plain(config_record.ConfigRecord(
-                    resource_type=resource.type, resource_name=resource.name, name=name, value=value
-                ))
+                yield _plain(
+                    config_record.ConfigRecord(
+                        resource_type=resource.type, resource_name=resource.name, name=name, value=value
+                    )
+                )
 
     def _of_quotas(self) -> Iterator[ApiMessageAndVersion]:
         for entity, quotas in self._was("client_quotas"):
             for key, value in list(quotas.items()):
-                yield _plain(client_quota_record.ClientQuotaRecord(
-                    entity=[client_quota_record.EntityData(entity_type=kind, entity_name=name)
-                            for kind, name in entity],
-                    key=key, value=value, remove=False,
-                ))
+                yield _plain(
+                    client_quota_record.ClientQuotaRecord(
+                        entity=[
+                            client_quota_record.EntityData(entity_type=kind, entity_name=name) for kind, name in entity
+                        ],
+                        key=key,
+                        value=value,
+                        remove=False,
+                    )
+                )
 
     def _of_acls(self) -> Iterator[ApiMessageAndVersion]:
         for acl_id, acl in self._was("acls"):
-            yield _plain(access_control_entry_record.AccessControlEntryRecord(
-                id=acl_id, resource_type=acl.resource_type, resource_name=acl.resource_name,
-                pattern_type=acl.pattern_type, principal=acl.principal, host=acl.host, operation=acl.operation,
-                permission_type=acl.permission_type,
-            ))
+            yield _plain(
+                access_control_entry_record.AccessControlEntryRecord(
+                    id=acl_id,
+                    resource_type=acl.resource_type,
+                    resource_name=acl.resource_name,
+                    pattern_type=acl.pattern_type,
+                    principal=acl.principal,
+                    host=acl.host,
+                    operation=acl.operation,
+                    permission_type=acl.permission_type,
+                )
+            )
 
     def _of_scram(self) -> Iterator[ApiMessageAndVersion]:
         for key, credential in self._was("scram"):
             self._require(self._version.is_scram_supported, f"the SCRAM credential of user {key.user}")
-            yield _plain(user_scram_credential_record.UserScramCredentialRecord(
-                name=key.user, mechanism=key.mechanism, salt=credential.salt, stored_key=credential.stored_key,
-                server_key=credential.server_key, iterations=credential.iterations,
-            ))
+            yield _plain(
+                user_scram_credential_record.UserScramCredentialRecord(
+                    name=key.user,
+                    mechanism=key.mechanism,
+                    salt=credential.salt,
+                    stored_key=credential.stored_key,
+                    server_key=credential.server_key,
+                    iterations=credential.iterations,
+                )
+            )
 
     def _of_tokens(self) -> Iterator[ApiMessageAndVersion]:
         for token_id, token in self._was("delegation_tokens"):
             self._require(self._version.is_delegation_token_supported, f"delegation token {token_id}")
-            yield _plain(delegation_token_record.DelegationTokenRecord(
-                owner=token.owner, requester=token.requester, renewers=list(token.renewers),
-                issue_timestamp=token.issue_timestamp_ms, max_timestamp=token.max_timestamp_ms,
-                expiration_timestamp=token.expiration_timestamp_ms, token_id=token_id,
-            ))
+            yield _plain(
+                delegation_token_record.DelegationTokenRecord(
+                    owner=token.owner,
+                    requester=token.requester,
+                    renewers=list(token.renewers),
+                    issue_timestamp=token.issue_timestamp_ms,
+                    max_timestamp=token.max_timestamp_ms,
+                    expiration_timestamp=token.expiration_timestamp_ms,
+                    token_id=token_id,
+                )
+            )
 
 
 def _plain(message: Any) -> ApiMessageAndVersion:
@@ -223,11 +251,15 @@ def _plain(message: Any) -> ApiMessageAndVersion:
 def _broker(broker: BrokerRegistration) -> register_broker_record.RegisterBrokerRecord:
     m = register_broker_record
     return m.RegisterBrokerRecord(
-        broker_id=broker.id, is_migrating_zk_broker=broker.is_migrating_zk_broker,
-        incarnation_id=broker.incarnation_id, broker_epoch=broker.epoch,
+        broker_id=broker.id,
+        is_migrating_zk_broker=broker.is_migrating_zk_broker,
+        incarnation_id=broker.incarnation_id,
+        broker_epoch=broker.epoch,
         end_points=_listed(m.BrokerEndpoint, broker),
         features=[m.BrokerFeature(f.name, f.min_version, f.max_version) for f in broker.features],
-        rack=broker.rack, fenced=broker.fenced, in_controlled_shutdown=broker.in_controlled_shutdown,
+        rack=broker.rack,
+        fenced=broker.fenced,
+        in_controlled_shutdown=broker.in_controlled_shutdown,
         log_dirs=list(broker.directories),
     )
 
@@ -235,8 +267,10 @@ def _broker(broker: BrokerRegistration) -> register_broker_record.RegisterBroker
 def _controller(controller: ControllerRegistration) -> register_controller_record.RegisterControllerRecord:
     m = register_controller_record
     return m.RegisterControllerRecord(
-        controller_id=controller.id, incarnation_id=controller.incarnation_id,
-        zk_migration_ready=controller.zk_migration_ready, end_points=_listed(m.ControllerEndpoint, controller),
+        controller_id=controller.id,
+        incarnation_id=controller.incarnation_id,
+        zk_migration_ready=controller.zk_migration_ready,
+        end_points=_listed(m.ControllerEndpoint, controller),
         features=[m.ControllerFeature(f.name, f.min_version, f.max_version) for f in controller.features],
     )
 
@@ -252,9 +286,15 @@ def _partition(
     topic_id: Uuid, number: int, state: PartitionRegistration, assigns_directories: bool
 ) -> partition_record.PartitionRecord:
     return partition_record.PartitionRecord(
-        partition_id=number, topic_id=topic_id, replicas=list(state.replicas), isr=list(state.isr),
-        removing_replicas=list(state.removing_replicas), adding_replicas=list(state.adding_replicas),
-        leader=state.leader, leader_recovery_state=state.leader_recovery_state, leader_epoch=state.leader_epoch,
+        partition_id=number,
+        topic_id=topic_id,
+        replicas=list(state.replicas),
+        isr=list(state.isr),
+        removing_replicas=list(state.removing_replicas),
+        adding_replicas=list(state.adding_replicas),
+        leader=state.leader,
+        leader_recovery_state=state.leader_recovery_state,
+        leader_epoch=state.leader_epoch,
         partition_epoch=state.partition_epoch,
         directories=list(state.all_directories()) if assigns_directories else [],
     )

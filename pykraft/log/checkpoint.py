@@ -146,7 +146,12 @@ class CheckpointWriter:
     """
 
     def __init__(
-        self, directory: Path, snapshot: OffsetAndEpoch, *, last_contained_timestamp_ms: int, timestamp_ms: int,
+        self,
+        directory: Path,
+        snapshot: OffsetAndEpoch,
+        *,
+        last_contained_timestamp_ms: int,
+        timestamp_ms: int,
         quorum_records: Sequence[tuple[int, bytes]] = (),
     ) -> None:
         """`timestamp_ms` is that of the batches of the snapshot itself; `quorum_records` are the control records (type,
@@ -164,9 +169,7 @@ class CheckpointWriter:
         header = SnapshotHeaderRecord(
             version=_CONTROL_RECORD_VERSION, last_contained_log_timestamp=last_contained_timestamp_ms
         )
-        self._control(
-            (ControlRecordType.SNAPSHOT_HEADER, header.encode(_CONTROL_RECORD_VERSION)), *quorum_records
-        )
+        self._control((ControlRecordType.SNAPSHOT_HEADER, header.encode(_CONTROL_RECORD_VERSION)), *quorum_records)
 
     def append(self, values: Sequence[bytes]) -> None:
         """The next records, framed, at least one; they go into as few batches as the limits allow."""

@@ -293,7 +293,10 @@ class MetadataLog:
         if snapshot.offset < self._start_offset or end.epoch != snapshot.epoch or end.offset < snapshot.offset:
             raise ValueError(f"the log from {self._start_offset} to {self._end_offset} does not contain {snapshot}")
         return CheckpointWriter(
-            self.directory, snapshot, timestamp_ms=timestamp_ms, quorum_records=quorum_records,
+            self.directory,
+            snapshot,
+            timestamp_ms=timestamp_ms,
+            quorum_records=quorum_records,
             last_contained_timestamp_ms=self.timestamp_ms_before(snapshot.offset),
         )
 

@@ -78,10 +78,18 @@ def plan_claim(
     ops: list[Op] = [SetData(paths.CONTROLLER_EPOCH, znodes.encode_controller_epoch(new_epoch), version)]
     if controller is not None:
         ops.append(Delete(paths.CONTROLLER, controller.stat.version))
-    ops.append(Create(paths.CONTROLLER, znodes.encode_controller(znodes.Controller(
-        broker_id=state.kraft_controller_id, timestamp_ms=now_ms,
-        kraft_controller_epoch=state.kraft_controller_epoch,
-    ))))
+    ops.append(
+        Create(
+            paths.CONTROLLER,
+            znodes.encode_controller(
+                znodes.Controller(
+                    broker_id=state.kraft_controller_id,
+                    timestamp_ms=now_ms,
+                    kraft_controller_epoch=state.kraft_controller_epoch,
+                )
+            ),
+        )
+    )
     return ClaimAttempt(ops, new_epoch)
 
 

@@ -120,8 +120,11 @@ def same_properties(path: str, in_zookeeper: Mapping[str, str], wanted: Mapping[
     try:
         return all(
             value == wanted[key]
-            or (scram_credential(path, value) == scram_credential(path, wanted[key]) if key in SCRAM_CODES
-                else quota_value(path, key, value) == quota_value(path, key, wanted[key]))
+            or (
+                scram_credential(path, value) == scram_credential(path, wanted[key])
+                if key in SCRAM_CODES
+                else quota_value(path, key, value) == quota_value(path, key, wanted[key])
+            )
             for key, value in in_zookeeper.items()
         )
     except ZnodeError:

@@ -54,7 +54,8 @@ def topic_records(name: str, topic: ZkTopic) -> Records:
     assignment = topic.assignment
     if assignment is None or assignment.topic_id is None:
         raise ZnodeError(
-            paths.topic(name), "has no topic_id",
+            paths.topic(name),
+            "has no topic_id",
             "have a ZooKeeper controller of inter.broker.protocol.version 2.8 or later elected, which gives it one",
         )
     topic_id = _topic_id(name, assignment.topic_id)
@@ -68,13 +69,23 @@ def topic_records(name: str, topic: ZkTopic) -> Records:
         state = states.get(number)
         if state is None:
             record = PartitionRecord(
-                partition_id=number, topic_id=topic_id, replicas=replicas, isr=replicas, leader=replicas[0],
-                leader_epoch=0, partition_epoch=0,
+                partition_id=number,
+                topic_id=topic_id,
+                replicas=replicas,
+                isr=replicas,
+                leader=replicas[0],
+                leader_epoch=0,
+                partition_epoch=0,
             )
         else:
             record = PartitionRecord(
-                partition_id=number, topic_id=topic_id, replicas=replicas, isr=state.isr, leader=state.leader,
-                leader_recovery_state=state.leader_recovery_state, leader_epoch=state.leader_epoch,
+                partition_id=number,
+                topic_id=topic_id,
+                replicas=replicas,
+                isr=state.isr,
+                leader=state.leader,
+                leader_recovery_state=state.leader_recovery_state,
+                leader_epoch=state.leader_epoch,
                 partition_epoch=epochs[number],
             )
         if adding:
@@ -140,10 +151,20 @@ def _client_entity_records(path: str, properties: Mapping[str, str]) -> list[Rec
         text = properties.get(key)
         if text is not None:
             credential = client_entities.scram_credential(path, text)
-            scram.append([_record(UserScramCredentialRecord(
-                name=paths.desanitize(path.rpartition("/")[2]), mechanism=SCRAM_CODES[key], salt=credential.salt,
-                stored_key=credential.stored_key, server_key=credential.server_key, iterations=credential.iterations,
-            ))])
+            scram.append(
+                [
+                    _record(
+                        UserScramCredentialRecord(
+                            name=paths.desanitize(path.rpartition("/")[2]),
+                            mechanism=SCRAM_CODES[key],
+                            salt=credential.salt,
+                            stored_key=credential.stored_key,
+                            server_key=credential.server_key,
+                            iterations=credential.iterations,
+                        )
+                    )
+                ]
+            )
     for key, text in properties.items():
         if not (is_user and key in SCRAM_CODES):
             named = [EntityData(entity_type=kind, entity_name=name) for kind, name in entity]
@@ -153,28 +174,37 @@ def _client_entity_records(path: str, properties: Mapping[str, str]) -> list[Rec
 
 
 def _producer_id_records(block: ProducerIdBlock) -> Records:
-    return [_record(ProducerIdsRecord(
-        broker_id=block.broker, broker_epoch=-1, next_producer_id=block.block_end + 1
-    ))]
+    return [_record(ProducerIdsRecord(broker_id=block.broker, broker_epoch=-1, next_producer_id=block.block_end + 1))]
 
 
 def _acl_records(resource: AclResource, entries: Iterable[AclEntry], rng: Random) -> list[Records]:
     records = [
-        _record(AccessControlEntryRecord(
-            id=random_uuid(rng), resource_type=resource.resource_type, resource_name=resource.name,
-            pattern_type=resource.pattern_type, principal=entry.principal, host=entry.host,
-            operation=entry.operation, permission_type=entry.permission_type,
-        ))
+        _record(
+            AccessControlEntryRecord(
+                id=random_uuid(rng),
+                resource_type=resource.resource_type,
+                resource_name=resource.name,
+                pattern_type=resource.pattern_type,
+                principal=entry.principal,
+                host=entry.host,
+                operation=entry.operation,
+                permission_type=entry.permission_type,
+            )
+        )
         for entry in dict.fromkeys(entries)
     ]
-    return [records[at:at + ACLS_PER_BATCH_MAX] for at in range(0, len(records), ACLS_PER_BATCH_MAX)]
+    return [records[at : at + ACLS_PER_BATCH_MAX] for at in range(0, len(records), ACLS_PER_BATCH_MAX)]
 
 
 def _token_record(token: DelegationToken) -> DelegationTokenRecord:
     return DelegationTokenRecord(
-        owner=token.owner, requester=token.token_requester, renewers=token.renewers,
-        issue_timestamp=token.issue_timestamp_ms, max_timestamp=token.max_timestamp_ms,
-        expiration_timestamp=token.expiry_timestamp_ms, token_id=token.token_id,
+        owner=token.owner,
+        requester=token.token_requester,
+        renewers=token.renewers,
+        issue_timestamp=token.issue_timestamp_ms,
+        max_timestamp=token.max_timestamp_ms,
+        expiration_timestamp=token.expiry_timestamp_ms,
+        token_id=token.token_id,
     )
 
 
@@ -188,15 +218,15 @@ def leftover_records(image: MetadataImage) -> Records:
         for key in configs
     ]
     records += [
-        _record(ClientQuotaRecord(
-            entity=[EntityData(entity_type=kind, entity_name=name) for kind, name in entity], key=key, remove=True
-        ))
+        _record(
+            ClientQuotaRecord(
+                entity=[EntityData(entity_type=kind, entity_name=name) for kind, name in entity], key=key, remove=True
+            )
+        )
         for entity, quotas in image.client_quotas.items()
         for key in quotas
     ]
-    records += [
-        _record(RemoveUserScramCredentialRecord(name=key.user, mechanism=key.mechanism)) for key in image.scram
-    ]
+    records += [_record(RemoveUserScramCredentialRecord(name=key.user, mechanism=key.mechanism)) for key in image.scram]
     records += [_record(RemoveAccessControlEntryRecord(id=acl_id)) for acl_id in image.acls]
     records += [_record(RemoveDelegationTokenRecord(token_id=token_id)) for token_id in image.delegation_tokens]
     return records

@@ -203,10 +203,15 @@ class MigrationDriver:
         self.leadership = event.state
         self._polls = 0
         self._waiting = None
-        self._effects.append(ReportWrites(
-            event.operations, event.state.kraft_metadata_offset, self.lag(image),
-            self._now_ms - self._job_started_ms, self._job_is_snapshot,
-        ))
+        self._effects.append(
+            ReportWrites(
+                event.operations,
+                event.state.kraft_metadata_offset,
+                self.lag(image),
+                self._now_ms - self._job_started_ms,
+                self._job_is_snapshot,
+            )
+        )
         if self.state is S.SYNC_KRAFT_TO_ZK:
             self._transition(S.KRAFT_CONTROLLER_TO_BROKER_COMM)
         else:
@@ -243,9 +248,9 @@ class MigrationDriver:
             self._may_lead = False
             self._wait(reason)
             return
-        reason = preconditions.left_from_another_attempt(
-            image, self._stored
-        ) or preconditions.log_behind_zookeeper(image, self.leadership)
+        reason = preconditions.left_from_another_attempt(image, self._stored) or preconditions.log_behind_zookeeper(
+            image, self.leadership
+        )
         if reason is not None:
             self._wait_for_another_migration_znode(reason)
         elif image.zk_migration_state is ZkMigrationState.MIGRATION:
@@ -367,7 +372,6 @@ class MigrationDriver:
             self._remember_removed(pending, delta)
         if _size(pending) > PENDING_KEYS_MAX:
             self._pending, self._reconcile_needed = MetadataDelta(), True
-
 
     def _remember_removed(self, pending: MetadataDelta, delta: MetadataDelta) -> None:
         """A topic that came and went meanwhile is nothing to a delta, but the reconcile may have created it."""

@@ -119,8 +119,17 @@ class JobFailed:
 
 
 Event: TypeAlias = (
-    Poll | LeaderChanged | MetadataChanged | MigrationStateRead | BrokerIdsRead | AssignedBrokersRead | Claimed
-    | ClaimRefused | Copied | Written | JobFailed
+    Poll
+    | LeaderChanged
+    | MetadataChanged
+    | MigrationStateRead
+    | BrokerIdsRead
+    | AssignedBrokersRead
+    | Claimed
+    | ClaimRefused
+    | Copied
+    | Written
+    | JobFailed
 )
 
 
@@ -180,9 +189,7 @@ class WriteZk:
     operations: Sequence[ZkOperation]
 
 
-Job: TypeAlias = (
-    ReadMigrationState | ReadBrokerIds | ReadAssignedBrokers | Claim | CopyMetadata | Reconcile | WriteZk
-)
+Job: TypeAlias = ReadMigrationState | ReadBrokerIds | ReadAssignedBrokers | Claim | CopyMetadata | Reconcile | WriteZk
 
 
 @dataclass(frozen=True, slots=True)

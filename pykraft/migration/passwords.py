@@ -36,9 +36,7 @@ def password_encoder(secret: str) -> PasswordEncoder | None:
     try:
         import cryptography  # noqa: F401  (an extra: few clusters hold secrets, and it is no small package)
     except ImportError as error:
-        raise ConfigError(
-            "password.encoder.secret needs the package cryptography: install pykraft[secrets]"
-        ) from error
+        raise ConfigError("password.encoder.secret needs the package cryptography: install pykraft[secrets]") from error
     return EncryptingPasswordEncoder(secret, SystemRandom())
 
 
@@ -73,7 +71,9 @@ class EncryptingPasswordEncoder:
             if decrypt is None:
                 raise ValueError(f"cipher {cipher} is not supported, only {CIPHER_ALGORITHM} and {GCM_ALGORITHM}")
             key = self._key(
-                parts["keyFactoryAlgorithm"], base64.b64decode(parts["salt"]), int(parts["iterations"]),
+                parts["keyFactoryAlgorithm"],
+                base64.b64decode(parts["salt"]),
+                int(parts["iterations"]),
                 int(parts["keyLength"]),
             )
             vector = base64.b64decode(parts["initializationVector"])

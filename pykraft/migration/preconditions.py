@@ -89,9 +89,7 @@ def brokers_not_registered(image: MetadataImage, in_zookeeper: Mapping[int, str]
             " and check that zookeeper.connect here names the same ensemble and chroot as theirs"
         )
     if not image.brokers:
-        return (
-            f"no broker has registered with this controller, ZooKeeper has {_brokers(in_zookeeper)}: {_RESTART}"
-        )
+        return f"no broker has registered with this controller, ZooKeeper has {_brokers(in_zookeeper)}: {_RESTART}"
     missing = {id_: text for id_, text in in_zookeeper.items() if id_ not in image.brokers}
     if missing:
         return f"{_brokers(missing)} not registered with this controller but in ZooKeeper: {_RESTART}"

@@ -123,7 +123,9 @@ def _facts(tree: TreeDump, values: Mapping[str, object]) -> ClusterFacts:
 def _access(survey: Survey) -> Iterator[Finding]:
     for path, code in sorted(survey.refused.items()):
         yield blocker(
-            "zookeeper-no-auth", path, f"cannot be read: ZooKeeper answers {code.name}",
+            "zookeeper-no-auth",
+            path,
+            f"cannot be read: ZooKeeper answers {code.name}",
             "give the controllers the ZooKeeper login of the brokers, or open the znode (zookeeper-security-migration"
             " --zookeeper.acl unsecure)",
         )
@@ -134,7 +136,9 @@ def _access(survey: Survey) -> Iterator[Finding]:
     ]  # fmt: skip
     if closed:
         yield blocker(
-            "zookeeper-acl", some(sorted(closed)), "can be changed only with a ZooKeeper login",
+            "zookeeper-acl",
+            some(sorted(closed)),
+            "can be changed only with a ZooKeeper login",
             "a controller without that login cannot write them: open them for the migration"
             " (zookeeper-security-migration --zookeeper.acl unsecure), or use controllers that log in as the brokers"
             " do, with zookeeper.set.acl as theirs",
@@ -147,7 +151,9 @@ def _broken(broken: list[ZnodeError]) -> Iterator[Finding]:
         yield blocker(code, error.path, error.reason, error.remedy)
     if len(broken) > _BROKEN_MAX:
         yield blocker(
-            "broken-znode", "ZooKeeper", f"{len(broken) - _BROKEN_MAX} more znodes cannot be read",
+            "broken-znode",
+            "ZooKeeper",
+            f"{len(broken) - _BROKEN_MAX} more znodes cannot be read",
             "put those named here right and look again",
         )
 
@@ -155,17 +161,23 @@ def _broken(broken: list[ZnodeError]) -> Iterator[Finding]:
 def _cluster(tree: TreeDump, values: Mapping[str, object]) -> Iterator[Finding]:
     if paths.CLUSTER_ID not in tree:
         yield blocker(
-            "no-cluster-id", paths.CLUSTER_ID, "does not exist: no broker was ever started on this ZooKeeper",
+            "no-cluster-id",
+            paths.CLUSTER_ID,
+            "does not exist: no broker was ever started on this ZooKeeper",
             "check the address and the chroot behind it: they must be those of the brokers' zookeeper.connect",
         )
     elif isinstance(cluster_id := values.get(paths.CLUSTER_ID), str) and not _is_uuid(cluster_id):
         yield warning(
-            "old-cluster-id", paths.CLUSTER_ID, f"holds {cluster_id!r}, which is no base64 UUID",
+            "old-cluster-id",
+            paths.CLUSTER_ID,
+            f"holds {cluster_id!r}, which is no base64 UUID",
             "Kafka's kafka-storage formats no directory with it: write meta.properties of its controllers by hand",
         )
     if not any(path.startswith(paths.BROKER_IDS + "/") for path in tree):
         yield blocker(
-            "no-brokers", paths.BROKER_IDS, "has no children: no broker is running on this ZooKeeper",
+            "no-brokers",
+            paths.BROKER_IDS,
+            "has no children: no broker is running on this ZooKeeper",
             "start the brokers, and check the chroot of the address",
         )
 
@@ -180,7 +192,9 @@ def _is_uuid(text: str) -> bool:
 def _controller(tree: TreeDump, values: Mapping[str, object]) -> Iterator[Finding]:
     if paths.CONTROLLER_EPOCH not in tree:
         yield blocker(
-            "no-controller-epoch", paths.CONTROLLER_EPOCH, "does not exist: no ZooKeeper controller was ever elected",
+            "no-controller-epoch",
+            paths.CONTROLLER_EPOCH,
+            "does not exist: no ZooKeeper controller was ever elected",
             "start the brokers in ZooKeeper mode and wait until one of them is the controller",
         )
     controller, migration = values.get(paths.CONTROLLER), values.get(paths.MIGRATION)
@@ -188,12 +202,15 @@ def _controller(tree: TreeDump, values: Mapping[str, object]) -> Iterator[Findin
     done = isinstance(migration, Migration) and migration.kraft_metadata_offset > 0
     if paths.CONTROLLER not in tree:
         yield blocker(
-            "no-controller", paths.CONTROLLER, "does not exist: no broker is the ZooKeeper controller",
+            "no-controller",
+            paths.CONTROLLER,
+            "does not exist: no broker is the ZooKeeper controller",
             "wait until one is elected; if none is, look in the brokers' logs",
         )
     elif held and isinstance(controller, Controller):
         yield blocker(
-            "kraft-controller", paths.CONTROLLER,
+            "kraft-controller",
+            paths.CONTROLLER,
             f"is held by KRaft controller {controller.broker_id} (epoch {controller.kraft_controller_epoch}): a"
             " migration is under way, or was rolled back half",
             "see `pykraft migration status`; to roll back, stop the controllers, then delete /controller and"
@@ -201,7 +218,8 @@ def _controller(tree: TreeDump, values: Mapping[str, object]) -> Iterator[Findin
         )
     if done and isinstance(migration, Migration):
         yield blocker(
-            "stale-migration", paths.MIGRATION,
+            "stale-migration",
+            paths.MIGRATION,
             f"says that controller {migration.kraft_controller_id} has copied this ZooKeeper already (up to offset"
             f" {migration.kraft_metadata_offset})",
             "leave it alone while that migration goes on; after a roll-back delete it before another attempt with an"
@@ -233,7 +251,8 @@ def _topics(values: Mapping[str, object], brokers: Mapping[int, BrokerRegistrati
                 leaderless.append(partition)
     for broker, partitions in sorted(missing.items()):
         yield blocker(
-            "broker-with-replicas-missing", f"broker {broker}",
+            "broker-with-replicas-missing",
+            f"broker {broker}",
             f"is not registered in ZooKeeper and has {len(partitions)} replicas ({some(partitions)}); the migration"
             " waits for it",
             "start it; one that is gone for good needs its replicas moved away first (kafka-reassign-partitions)",
@@ -241,12 +260,16 @@ def _topics(values: Mapping[str, object], brokers: Mapping[int, BrokerRegistrati
     yield from _reassignments(values, moving)
     if stateless:
         yield blocker(
-            "partition-without-state", some(stateless), "no partition state znode: never had a leader",
+            "partition-without-state",
+            some(stateless),
+            "no partition state znode: never had a leader",
             "see that the ZooKeeper controller runs and has made them, or delete the topic",
         )
     if leaderless:
         yield warning(
-            "partition-offline", some(leaderless), "has no leader",
+            "partition-offline",
+            some(leaderless),
+            "has no leader",
             "start the brokers in its ISR; it comes out of the migration as it goes in",
         )
 
@@ -255,7 +278,9 @@ def _topic_ids(topics: Mapping[str, TopicAssignment]) -> Iterator[Finding]:
     without = sorted(name for name, topic in topics.items() if topic.topic_id is None)
     if without:
         yield blocker(
-            "topic-without-id", some(without), "has no topic_id in ZooKeeper",
+            "topic-without-id",
+            some(without),
+            "has no topic_id in ZooKeeper",
             "with inter.broker.protocol.version 2.8 or later on all brokers have a new ZooKeeper controller elected"
             " (delete /controller), which gives every topic an id",
         )
@@ -276,7 +301,9 @@ def _topic_ids(topics: Mapping[str, TopicAssignment]) -> Iterator[Finding]:
 def _reassignments(values: Mapping[str, object], moving: list[str]) -> Iterator[Finding]:
     if moving or paths.REASSIGN_PARTITIONS in values:
         yield blocker(
-            "reassignment", some(moving) or paths.REASSIGN_PARTITIONS, "is being reassigned",
+            "reassignment",
+            some(moving) or paths.REASSIGN_PARTITIONS,
+            "is being reassigned",
             "wait until `kafka-reassign-partitions --list` shows none, or cancel them",
         )
 
@@ -285,7 +312,9 @@ def _deletions(tree: TreeDump) -> Iterator[Finding]:
     deleted = [path.rpartition("/")[2] for path in tree if path.startswith(paths.DELETE_TOPICS + "/")]
     if deleted:
         yield warning(
-            "pending-deletion", some(deleted), "is marked for deletion and still there; the migration leaves it out and"
+            "pending-deletion",
+            some(deleted),
+            "is marked for deletion and still there; the migration leaves it out and"
             " removes it from ZooKeeper, but its replicas on brokers that are down stay on their disks",
             "start the brokers that have replicas of it and wait until it is gone",
         )

@@ -54,10 +54,14 @@ def check_properties(
         elif role == "controller":
             found += _controller(name, properties, facts)
         else:
-            found.append(blocker(
-                "combined-node", name, f"process.roles={role}: a node cannot be broker and controller in a migration",
-                "run the controllers by themselves, with process.roles=controller",
-            ))
+            found.append(
+                blocker(
+                    "combined-node",
+                    name,
+                    f"process.roles={role}: a node cannot be broker and controller in a migration",
+                    "run the controllers by themselves, with process.roles=controller",
+                )
+            )
     return [*found, *_together(files, facts)]
 
 
@@ -86,15 +90,19 @@ def _chroot(name: str, properties: Properties, connect: str) -> Iterator[Finding
     chroots = [text.partition("/")[2].strip("/") for text in (given, connect)]
     if given and chroots[0] != chroots[1]:
         yield blocker(
-            "chroot", name, f"zookeeper.connect={given} has the chroot /{chroots[0]}, ZooKeeper was read at"
-            f" /{chroots[1]}", "name the same chroot everywhere",
+            "chroot",
+            name,
+            f"zookeeper.connect={given} has the chroot /{chroots[0]}, ZooKeeper was read at /{chroots[1]}",
+            "name the same chroot everywhere",
         )
 
 
 def _zk_broker(name: str, properties: Properties, facts: ClusterFacts) -> Iterator[Finding]:
     if not _is_true(properties, MIGRATION_FLAG):
         yield blocker(
-            "migration-flag", name, f"{MIGRATION_FLAG} is not true: the broker does not take part",
+            "migration-flag",
+            name,
+            f"{MIGRATION_FLAG} is not true: the broker does not take part",
             f"set it to true with {CONTROLLER_LISTENERS} and {VOTERS}, and restart the broker when the controllers run",
         )
     if not properties.get("zookeeper.connect", "").strip():
@@ -108,12 +116,16 @@ def _zk_broker(name: str, properties: Properties, facts: ClusterFacts) -> Iterat
     yield from _zk_authorizer(name, properties)
     if facts.secrets and not properties.get(SECRET):
         yield blocker(
-            "password-encoder", name, f"has no {SECRET}, and ZooKeeper holds secrets ({some(facts.secrets)})",
+            "password-encoder",
+            name,
+            f"has no {SECRET}, and ZooKeeper holds secrets ({some(facts.secrets)})",
             "give it the secret that they were encrypted with",
         )
     if control := properties.get("control.plane.listener.name", "").strip():
         yield warning(
-            "control-plane-listener", name, f"control.plane.listener.name={control} is not known in KRaft mode",
+            "control-plane-listener",
+            name,
+            f"control.plane.listener.name={control} is not known in KRaft mode",
             "remove it when the broker goes to KRaft mode",
         )
 
@@ -123,20 +135,26 @@ def _broker_id(name: str, properties: Properties) -> Iterator[Finding]:
     number = _node_id(properties)
     if number is None or number < 0:
         yield blocker(
-            "generated-broker-id", name, "has no broker.id: ids that ZooKeeper generates cannot migrate",
+            "generated-broker-id",
+            name,
+            "has no broker.id: ids that ZooKeeper generates cannot migrate",
             "set broker.id to the id in the broker's meta.properties",
         )
         return
     if texts["broker.id"] and texts["node.id"] and texts["broker.id"] != texts["node.id"]:
         yield blocker(
-            "broker-id", name, f"broker.id={texts['broker.id']} and node.id={texts['node.id']} differ",
+            "broker-id",
+            name,
+            f"broker.id={texts['broker.id']} and node.id={texts['node.id']} differ",
             "set both to the broker's id, or only broker.id",
         )
     highest = properties.get("reserved.broker.max.id", "").strip()
     limit = int(highest) if highest.isdecimal() else RESERVED_BROKER_MAX_ID
     if number > limit and properties.get("broker.id.generation.enable", "true").strip().lower() == "true":
         yield blocker(
-            "broker-id", name, f"broker.id={number} is above reserved.broker.max.id={limit}",
+            "broker-id",
+            name,
+            f"broker.id={number} is above reserved.broker.max.id={limit}",
             f"set reserved.broker.max.id={number} or broker.id.generation.enable=false",
         )
 
@@ -145,7 +163,9 @@ def _quorum(name: str, properties: Properties) -> Iterator[Finding]:
     voters, servers = properties.get(VOTERS, "").strip(), properties.get(BOOTSTRAP_SERVERS, "").strip()
     if not voters and not servers:
         yield blocker(
-            "quorum-voters", name, f"names no controllers: neither {VOTERS} nor {BOOTSTRAP_SERVERS} is set",
+            "quorum-voters",
+            name,
+            f"names no controllers: neither {VOTERS} nor {BOOTSTRAP_SERVERS} is set",
             f"set {VOTERS}=ID@HOST:PORT,… of the controllers",
         )
     elif voters and not all(_VOTER.fullmatch(voter) for voter in voters.split(",")):
@@ -158,25 +178,33 @@ def _broker_listeners(name: str, properties: Properties) -> Iterator[Finding]:
     controllers = _names(properties.get(CONTROLLER_LISTENERS, ""))
     if not controllers:
         yield blocker(
-            "controller-listener-names", name, f"{CONTROLLER_LISTENERS} is not set",
+            "controller-listener-names",
+            name,
+            f"{CONTROLLER_LISTENERS} is not set",
             "set it to the name of the controllers' listener, such as CONTROLLER",
         )
     own = _listener_names(properties)
     for listener in controllers:
         if listener in own and listener != properties.get("control.plane.listener.name", "").strip():
             yield blocker(
-                "controller-listener-names", name, f"{listener}, a listener of the controllers, is in listeners too",
+                "controller-listener-names",
+                name,
+                f"{listener}, a listener of the controllers, is in listeners too",
                 "brokers have no controller listener: take it out of listeners and advertised.listeners",
             )
         if listener not in _protocol_map(properties) and listener not in _PROTOCOLS:
             yield blocker(
-                "listener-protocol-map", name, f"listener.security.protocol.map has no {listener}",
+                "listener-protocol-map",
+                name,
+                f"listener.security.protocol.map has no {listener}",
                 f"add {listener}:PLAINTEXT, or the protocol that the controllers' listener has",
             )
     inter_broker = _inter_broker_listener(properties)
     if own and inter_broker not in own:
         yield blocker(
-            "inter-broker-listener", name, f"the inter-broker listener {inter_broker} is not in listeners",
+            "inter-broker-listener",
+            name,
+            f"the inter-broker listener {inter_broker} is not in listeners",
             "set inter.broker.listener.name to one of them",
         )
 
@@ -202,7 +230,9 @@ def _version(name: str, properties: Properties) -> Iterator[Finding]:
     text = properties.get(IBP, "").strip()
     if not text:
         yield warning(
-            "inter-broker-protocol", name, f"{IBP} is not set: it is that of the installed release",
+            "inter-broker-protocol",
+            name,
+            f"{IBP} is not set: it is that of the installed release",
             "set it, to the metadata.version of the controllers; it must not change with the next restart",
         )
         return
@@ -211,13 +241,17 @@ def _version(name: str, properties: Properties) -> Iterator[Finding]:
         yield blocker("inter-broker-protocol", name, f"{IBP}={text} is not known", "write a release such as 3.9")
     elif version < MetadataVersion.IBP_3_6_IV1:
         yield blocker(
-            "inter-broker-protocol", name, f"{IBP}={text}: a migration begins at 3.6-IV1 or later only, so that the"
-            " copy is one transaction", "upgrade the brokers to 3.6 or later, then raise it on all of them",
+            "inter-broker-protocol",
+            name,
+            f"{IBP}={text}: a migration begins at 3.6-IV1 or later only, so that the copy is one transaction",
+            "upgrade the brokers to 3.6 or later, then raise it on all of them",
         )
     directories = _names(properties.get("log.dirs") or properties.get("log.dir", ""))
     if len(directories) > 1 and (version is None or version < MetadataVersion.IBP_3_7_IV2):
         yield blocker(
-            "several-log-dirs", name, f"has {len(directories)} log directories, and {IBP}={text} has no directory ids",
+            "several-log-dirs",
+            name,
+            f"has {len(directories)} log directories, and {IBP}={text} has no directory ids",
             f"raise {IBP} to 3.7-IV2 or later on all brokers, or migrate with one directory",
         )
 
@@ -238,17 +272,23 @@ def _zk_authorizer(name: str, properties: Properties) -> Iterator[Finding]:
     authorizer = properties.get("authorizer.class.name", "").strip()
     if authorizer == STANDARD_AUTHORIZER:
         yield blocker(
-            "authorizer", name, "StandardAuthorizer does not work in ZooKeeper mode",
+            "authorizer",
+            name,
+            "StandardAuthorizer does not work in ZooKeeper mode",
             f"use {ACL_AUTHORIZER} until the broker goes to KRaft mode",
         )
     elif authorizer == REMOVED_AUTHORIZER:
         yield blocker(
-            "authorizer", name, "SimpleAclAuthorizer was removed from Kafka",
+            "authorizer",
+            name,
+            "SimpleAclAuthorizer was removed from Kafka",
             f"use {ACL_AUTHORIZER}, which reads its rules",
         )
     elif authorizer not in ("", ACL_AUTHORIZER):
         yield warning(
-            "authorizer", name, f"authorizer.class.name={authorizer} is none of Kafka's own",
+            "authorizer",
+            name,
+            f"authorizer.class.name={authorizer} is none of Kafka's own",
             "make sure that it works in KRaft mode, and that its rules do not live in ZooKeeper",
         )
 
@@ -256,7 +296,9 @@ def _zk_authorizer(name: str, properties: Properties) -> Iterator[Finding]:
 def _kraft_broker(name: str, properties: Properties, facts: ClusterFacts) -> Iterator[Finding]:
     if not facts.is_migrated:
         yield blocker(
-            "kraft-mode-too-early", name, "is in KRaft mode (process.roles=broker) and ZooKeeper was not copied yet",
+            "kraft-mode-too-early",
+            name,
+            "is in KRaft mode (process.roles=broker) and ZooKeeper was not copied yet",
             "start it in ZooKeeper mode with the migration flag; KRaft-mode brokers come after the copy",
         )
     left = [key for key in ("zookeeper.connect", MIGRATION_FLAG, "control.plane.listener.name") if properties.get(key)]
@@ -267,16 +309,17 @@ def _kraft_broker(name: str, properties: Properties, facts: ClusterFacts) -> Ite
     yield from _quorum(name, properties)
     yield from _broker_listeners(name, properties)
     if properties.get("authorizer.class.name", "").strip() == ACL_AUTHORIZER:
-        yield blocker(
-            "authorizer", name, "AclAuthorizer does not work in KRaft mode", f"use {STANDARD_AUTHORIZER}"
-        )
+        yield blocker("authorizer", name, "AclAuthorizer does not work in KRaft mode", f"use {STANDARD_AUTHORIZER}")
 
 
 def _controller(name: str, properties: Properties, facts: ClusterFacts) -> Iterator[Finding]:
     if not _is_true(properties, MIGRATION_FLAG):
         yield blocker(
-            "migration-flag", name, f"{MIGRATION_FLAG} is not true: a controller that was first started without it has"
-            " a log that can never migrate", "set it to true before the first start",
+            "migration-flag",
+            name,
+            f"{MIGRATION_FLAG} is not true: a controller that was first started without it has"
+            " a log that can never migrate",
+            "set it to true before the first start",
         )
     if not properties.get("zookeeper.connect", "").strip():
         yield blocker("zookeeper-connect", name, "has no zookeeper.connect", "set it to that of the brokers")
@@ -291,14 +334,18 @@ def _controller(name: str, properties: Properties, facts: ClusterFacts) -> Itera
         yield blocker("authorizer", name, f"{held}: requests would not be authorized", f"use {STANDARD_AUTHORIZER}")
     if facts.secrets and not properties.get(SECRET):
         yield blocker(
-            "password-encoder", name, f"has no {SECRET}, and ZooKeeper holds secrets ({some(facts.secrets)}): they"
-            " would be copied encrypted", "give it the brokers' secret and algorithm keys",
+            "password-encoder",
+            name,
+            f"has no {SECRET}, and ZooKeeper holds secrets ({some(facts.secrets)}): they would be copied encrypted",
+            "give it the brokers' secret and algorithm keys",
         )
-    if facts.has_tokens and not (properties.get("delegation.token.secret.key") or properties.get(
-        "delegation.token.master.key"
-    )):
+    if facts.has_tokens and not (
+        properties.get("delegation.token.secret.key") or properties.get("delegation.token.master.key")
+    ):
         yield blocker(
-            "delegation-tokens", name, "has no delegation.token.secret.key, and ZooKeeper holds delegation tokens",
+            "delegation-tokens",
+            name,
+            "has no delegation.token.secret.key, and ZooKeeper holds delegation tokens",
             "give it that of the brokers",
         )
     listener = _inter_broker_listener(properties)
@@ -308,7 +355,9 @@ def _controller(name: str, properties: Properties, facts: ClusterFacts) -> Itera
     )  # fmt: skip
     if without:
         yield blocker(
-            "inter-broker-listener", name, f"inter.broker.listener.name is {listener}, which"
+            "inter-broker-listener",
+            name,
+            f"inter.broker.listener.name is {listener}, which"
             f" broker {some([str(id_) for id_ in without])} has not registered: the controller could not reach it",
             "set it to the brokers' inter-broker listener, here as there",
         )
@@ -333,16 +382,19 @@ def _together(files: Mapping[str, Properties], facts: ClusterFacts) -> Iterator[
         other = [value for value in _values(brokers, IBP) if version and _differ(value, version)]
         if other:
             yield blocker(
-                "metadata-version", controller,
+                "metadata-version",
+                controller,
                 f"{IBP}={version} is the metadata.version, the brokers have {some(other)}",
                 "brokers register exactly their own: make them equal",
             )
         listeners = {_inter_broker_listener(found) for found in brokers.values()}
         if listeners and _inter_broker_listener(properties) not in listeners:
             yield blocker(
-                "inter-broker-listener", controller,
+                "inter-broker-listener",
+                controller,
                 f"inter.broker.listener.name is {_inter_broker_listener(properties)}, the brokers have"
-                f" {some(sorted(listeners))}", "set it to theirs: the controller reaches them on it",
+                f" {some(sorted(listeners))}",
+                "set it to theirs: the controller reaches them on it",
             )
 
 
@@ -372,7 +424,9 @@ def _ids_together(
             yield blocker("id-clash", name, f"has the id {number}, as has {seen[number]}", "give each node its own id")
         elif name in controllers and number in facts.brokers:
             yield blocker(
-                "id-clash", name, f"has the id {number}, with which a broker is registered in ZooKeeper",
+                "id-clash",
+                name,
+                f"has the id {number}, with which a broker is registered in ZooKeeper",
                 "give the controller another: brokers and controllers share one space of ids",
             )
         seen.setdefault(number, name)
@@ -381,7 +435,9 @@ def _ids_together(
         voters = [int(found[1]) for voter in _names(properties.get(VOTERS, "")) if (found := _VOTER.fullmatch(voter))]
         if clash := sorted(broker_ids.intersection(voters)):
             yield blocker(
-                "id-clash", name, f"{VOTERS} names {some([str(id_) for id_ in clash])}, the id of a broker",
+                "id-clash",
+                name,
+                f"{VOTERS} names {some([str(id_) for id_ in clash])}, the id of a broker",
                 "give the controllers ids that no broker has",
             )
         if name in controllers and voters and _node_id(properties) not in voters:
@@ -391,8 +447,10 @@ def _ids_together(
     unseen = sorted(facts.brokers.keys() - set(_numbers(brokers.values())))
     if brokers and unseen:
         yield warning(
-            "no-properties", f"broker {some([str(id_) for id_ in unseen])}", "is registered and its properties were not"
-            " given", "give them with --properties: what is wrong there is found at its restart otherwise",
+            "no-properties",
+            f"broker {some([str(id_) for id_ in unseen])}",
+            "is registered and its properties were not given",
+            "give them with --properties: what is wrong there is found at its restart otherwise",
         )
 
 

@@ -188,16 +188,18 @@ class _Batch:
         states = []
         for number in partitions:
             state = topic.partitions[number]
-            states.append(UpdateMetadataPartitionState(
-                partition_index=number,
-                controller_epoch=epoch,
-                leader=state.leader,
-                leader_epoch=state.leader_epoch,
-                isr=list(state.isr),
-                zk_version=state.partition_epoch,
-                replicas=list(state.replicas),
-                offline_replicas=[replica for replica in state.replicas if replica not in live],
-            ))
+            states.append(
+                UpdateMetadataPartitionState(
+                    partition_index=number,
+                    controller_epoch=epoch,
+                    leader=state.leader,
+                    leader_epoch=state.leader_epoch,
+                    isr=list(state.isr),
+                    zk_version=state.partition_epoch,
+                    replicas=list(state.replicas),
+                    offline_replicas=[replica for replica in state.replicas if replica not in live],
+                )
+            )
         return UpdateMetadataTopicState(topic_name=topic.name, topic_id=topic.id, partition_states=states)
 
     def deleted_metadata(self, change: TopicDelta) -> UpdateMetadataTopicState:
@@ -285,7 +287,9 @@ def _update_metadata_broker(broker: BrokerRegistration) -> UpdateMetadataBroker:
         id=broker.id,
         endpoints=[
             UpdateMetadataEndpoint(
-                port=endpoint.port, host=endpoint.host, listener=endpoint.name,
+                port=endpoint.port,
+                host=endpoint.host,
+                listener=endpoint.name,
                 security_protocol=endpoint.security_protocol,
             )
             for endpoint in broker.listeners

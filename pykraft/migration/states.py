@@ -83,8 +83,11 @@ class ZkMigrationLeadershipState(msgspec.Struct, frozen=True, kw_only=True):
     def with_leader(self, node_id: int, epoch: int) -> ZkMigrationLeadershipState:
         """The same migration under another KRaft controller, which has claimed nothing yet."""
         return msgspec.structs.replace(
-            self, kraft_controller_id=node_id, kraft_controller_epoch=epoch,
-            zk_controller_epoch=-1, controller_epoch_zk_version=UNKNOWN_VERSION,
+            self,
+            kraft_controller_id=node_id,
+            kraft_controller_epoch=epoch,
+            zk_controller_epoch=-1,
+            controller_epoch_zk_version=UNKNOWN_VERSION,
         )
 
     def with_offset(self, offset: int, epoch: int) -> ZkMigrationLeadershipState:
@@ -94,15 +97,15 @@ class ZkMigrationLeadershipState(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, migration_zk_version=version)
 
     def with_zk_controller(self, epoch: int, epoch_zk_version: int) -> ZkMigrationLeadershipState:
-        return msgspec.structs.replace(
-            self, zk_controller_epoch=epoch, controller_epoch_zk_version=epoch_zk_version
-        )
+        return msgspec.structs.replace(self, zk_controller_epoch=epoch, controller_epoch_zk_version=epoch_zk_version)
 
     def encode(self) -> bytes:
         """The JSON of `/migration`."""
         return znodes.encode_migration(
-            kraft_controller_id=self.kraft_controller_id, kraft_controller_epoch=self.kraft_controller_epoch,
-            kraft_metadata_offset=self.kraft_metadata_offset, kraft_metadata_epoch=self.kraft_metadata_epoch,
+            kraft_controller_id=self.kraft_controller_id,
+            kraft_controller_epoch=self.kraft_controller_epoch,
+            kraft_metadata_offset=self.kraft_metadata_offset,
+            kraft_metadata_epoch=self.kraft_metadata_epoch,
         )
 
 

@@ -154,7 +154,8 @@ def _quorum(facts: StatusFacts) -> Stage:
     behind = {voter: lag for voter, lag in facts.voters.items() if lag > QUORUM_LAG_MAX}
     if not behind:
         return Stage(
-            StageName.QUORUM, StageState.DONE,
+            StageName.QUORUM,
+            StageState.DONE,
             f"controller {facts.leader_id} leads, voters {_listed(facts.voters)} have caught up",
         )
     texts = ", ".join(f"{voter} is {lag} records behind" for voter, lag in sorted(behind.items()))
@@ -180,7 +181,8 @@ def _brokers(facts: StatusFacts) -> Stage:
     missing = sorted(facts.expected - image.brokers.keys())
     if missing:
         return Stage(
-            name, StageState.BLOCKED,
+            name,
+            StageState.BLOCKED,
             f"{_named(missing)} not registered with the controllers: start each, in migration mode until the copy is"
             " done",
         )
@@ -194,7 +196,8 @@ def _brokers(facts: StatusFacts) -> Stage:
         return Stage(name, StageState.UNKNOWN, f"{detail}: give --zookeeper")
     if zookeeper.not_ready:
         return Stage(
-            name, StageState.BLOCKED,
+            name,
+            StageState.BLOCKED,
             f"{_named(zookeeper.not_ready)} running without zookeeper.metadata.migration.enable=true: set it, with"
             " controller.quorum.voters and controller.listener.names, and restart each",
         )
@@ -220,7 +223,8 @@ def _reassignments(facts: StatusFacts) -> Stage:
     if not found:
         return Stage(StageName.REASSIGNMENTS, StageState.DONE, "none is in flight")
     return Stage(
-        StageName.REASSIGNMENTS, StageState.BLOCKED,
+        StageName.REASSIGNMENTS,
+        StageState.BLOCKED,
         f"{preconditions.some(sorted(found))} being reassigned: wait until that is done, or cancel it"
         " (kafka-reassign-partitions --cancel)",
     )
@@ -230,7 +234,8 @@ def _copy(facts: StatusFacts) -> Stage:
     image = facts.image
     if image.zk_migration_state in (ZkMigrationState.MIGRATION, ZkMigrationState.POST_MIGRATION):
         return Stage(
-            StageName.COPY, StageState.DONE,
+            StageName.COPY,
+            StageState.DONE,
             f"{len(image.topics_by_name)} topics and {image.partition_count} partitions are in the metadata log",
         )
     if facts.zookeeper is not None and facts.zookeeper.migration is not None:
@@ -252,24 +257,28 @@ def _dual_write(facts: StatusFacts) -> Stage:
     if holder is None or holder.kraft_controller_epoch in (None, -1):
         who = "nobody" if holder is None else f"ZooKeeper-mode broker {holder.broker_id}"
         return Stage(
-            name, StageState.BLOCKED,
+            name,
+            StageState.BLOCKED,
             f"{who} is in /controller, not a KRaft controller: was the migration rolled back? If so start again with"
             " /migration deleted and an empty data directory; otherwise look in the leader's log",
         )
     if stored is None or not stored.initial_migration_complete:
         return Stage(
-            name, StageState.BLOCKED,
+            name,
+            StageState.BLOCKED,
             "/migration has no offset although the copy is committed: restart the leading controller; after a roll-back"
             " start with an empty data directory",
         )
     if facts.unwritten > facts.lag_max:
         return Stage(
-            name, StageState.BLOCKED,
+            name,
+            StageState.BLOCKED,
             f"ZooKeeper is {facts.unwritten} records behind (/migration is at offset {stored.kraft_metadata_offset},"
             f" the log at {image.offset}): see that ZooKeeper runs, and what the leading controller waits for",
         )
     return Stage(
-        name, StageState.DONE,
+        name,
+        StageState.DONE,
         f"controller {holder.broker_id} writes ZooKeeper, {facts.unwritten} records behind",
     )
 
@@ -279,8 +288,9 @@ def _kraft_brokers(facts: StatusFacts) -> Stage:
     zk, kraft = _ids(image, zk=True), _ids(image, zk=False)
     if image.zk_migration_state is ZkMigrationState.POST_MIGRATION and zk:
         return Stage(
-            name, StageState.BLOCKED, f"{_named(zk)} in ZooKeeper mode after the migration was finalized: restart each"
-            " in KRaft mode",
+            name,
+            StageState.BLOCKED,
+            f"{_named(zk)} in ZooKeeper mode after the migration was finalized: restart each in KRaft mode",
         )
     if zk or not kraft:
         return Stage(name, StageState.WAITING, f"{_named(zk)} in ZooKeeper mode, {_named(kraft)} in KRaft mode")
@@ -290,9 +300,7 @@ def _kraft_brokers(facts: StatusFacts) -> Stage:
 def _finalized(facts: StatusFacts) -> Stage:
     if facts.image.zk_migration_state is ZkMigrationState.POST_MIGRATION:
         return Stage(StageName.FINALIZED, StageState.DONE, "ZkMigrationState is POST_MIGRATION")
-    return Stage(
-        StageName.FINALIZED, StageState.WAITING, f"ZkMigrationState is {facts.image.zk_migration_state.name}"
-    )
+    return Stage(StageName.FINALIZED, StageState.WAITING, f"ZkMigrationState is {facts.image.zk_migration_state.name}")
 
 
 def _ids(image: MetadataImage, *, zk: bool) -> list[int]:

@@ -63,7 +63,8 @@ def decode_passwords(path: str, configs: dict[str, str], passwords: PasswordEnco
                 decoded[name] = passwords.decode(value)
             except ValueError as error:
                 raise ZnodeError(
-                    path, f"has a secret {name} that cannot be decoded ({error})",
+                    path,
+                    f"has a secret {name} that cannot be decoded ({error})",
                     "give this controller the brokers' password.encoder.secret and algorithm keys",
                 ) from None
     return decoded

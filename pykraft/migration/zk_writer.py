@@ -166,7 +166,8 @@ class ZkWriter:
         if missing:
             operations.append(self._create_partitions(topic, missing))
         changed = sorted(
-            number for number, state in topic.partitions.items()
+            number
+            for number, state in topic.partitions.items()
             if number in states and not _same_state(state, states[number])
         )
         if changed:
@@ -199,16 +200,25 @@ class ZkWriter:
 
     def _update_partitions(self, topic: TopicImage, numbers: Iterable[int]) -> ZkOperation:
         name, partitions = topic.name, topic.partitions
-        return ZkOperation(Type.UPDATE_PARTITION, name, tuple(
-            SetData(paths.topic_partition_state(name, number), self._encode_state(partitions[number]), ANY_VERSION)
-            for number in numbers
-        ))
+        return ZkOperation(
+            Type.UPDATE_PARTITION,
+            name,
+            tuple(
+                SetData(paths.topic_partition_state(name, number), self._encode_state(partitions[number]), ANY_VERSION)
+                for number in numbers
+            ),
+        )
 
     def _encode_state(self, partition: PartitionRegistration) -> bytes:
-        return znodes.encode_partition_state(PartitionState(
-            partition.leader, partition.leader_epoch, self.kraft_epoch, list(partition.isr),
-            partition.leader_recovery_state,
-        ))
+        return znodes.encode_partition_state(
+            PartitionState(
+                partition.leader,
+                partition.leader_epoch,
+                self.kraft_epoch,
+                list(partition.isr),
+                partition.leader_recovery_state,
+            )
+        )
 
     # -- configs -------------------------------------------------------------------------------------------------
 
@@ -229,7 +239,8 @@ class ZkWriter:
         }
         return [
             self._write_config(Type.UPDATE_BROKER_CONFIG, path, wanted[path])
-            if path in wanted else _delete_config(Type.DELETE_BROKER_CONFIG, path)
+            if path in wanted
+            else _delete_config(Type.DELETE_BROKER_CONFIG, path)
             for path in sorted(wanted.keys() | held.keys())
             if wanted.get(path) != held.get(path)
         ]
@@ -252,12 +263,13 @@ class ZkWriter:
 
     def _write_config(self, type_: Type, path: str, configs: Mapping[str, str]) -> ZkOperation:
         encoded = {
-            name: self.passwords.encode(value) if is_password_config(name) else value
-            for name, value in configs.items()
+            name: self.passwords.encode(value) if is_password_config(name) else value for name, value in configs.items()
         }
-        return ZkOperation(type_, paths.config_entity_path(path), (
-            SetData(path, znodes.encode_config(encoded), ANY_VERSION), _config_change(path)
-        ))
+        return ZkOperation(
+            type_,
+            paths.config_entity_path(path),
+            (SetData(path, znodes.encode_config(encoded), ANY_VERSION), _config_change(path)),
+        )
 
     # -- quotas and credentials ----------------------------------------------------------------------------------
 
@@ -276,9 +288,7 @@ class ZkWriter:
             if self.reconciled or before != image.client_quotas.get(entity, {})
         ]
         users = {
-            key.user: None
-            for key, before in delta.scram.items()
-            if self.reconciled or before != image.scram.get(key)
+            key.user: None for key, before in delta.scram.items() if self.reconciled or before != image.scram.get(key)
         }
         touched = client_entities.properties_of(image, entities, users)
         return [_write_client_entity(path, properties) for path, properties in touched.items()]
@@ -297,9 +307,7 @@ class ZkWriter:
 
     # -- ACLs ----------------------------------------------------------------------------------------------------
 
-    def _reconcile_acls(
-        self, image: MetadataImage, held: Mapping[AclResource, list[AclEntry]]
-    ) -> list[ZkOperation]:
+    def _reconcile_acls(self, image: MetadataImage, held: Mapping[AclResource, list[AclEntry]]) -> list[ZkOperation]:
         wanted = _entries_by_resource(image.acls.values())
         return [
             _write_acls(resource, wanted.get(resource, []))
@@ -388,12 +396,14 @@ def _same_assignment(topic: TopicImage, held: TopicAssignment) -> bool:
 
 def _encode_assignment(topic: TopicImage) -> bytes:
     partitions = sorted(topic.partitions.items())
-    return znodes.encode_topic_assignment(TopicAssignment(
-        topic_id=uuid_to_text(topic.id),
-        partitions={number: list(partition.replicas) for number, partition in partitions},
-        adding_replicas={number: list(p.adding_replicas) for number, p in partitions if p.adding_replicas},
-        removing_replicas={number: list(p.removing_replicas) for number, p in partitions if p.removing_replicas},
-    ))
+    return znodes.encode_topic_assignment(
+        TopicAssignment(
+            topic_id=uuid_to_text(topic.id),
+            partitions={number: list(partition.replicas) for number, partition in partitions},
+            adding_replicas={number: list(p.adding_replicas) for number, p in partitions if p.adding_replicas},
+            removing_replicas={number: list(p.removing_replicas) for number, p in partitions if p.removing_replicas},
+        )
+    )
 
 
 def _update_topic(topic: TopicImage) -> ZkOperation:
@@ -446,9 +456,11 @@ def _delete_config(type_: Type, path: str) -> ZkOperation:
 
 
 def _write_client_entity(path: str, properties: Mapping[str, str]) -> ZkOperation:
-    return ZkOperation(Type.UPDATE_CLIENT_QUOTA, paths.config_entity_path(path), (
-        SetData(path, znodes.encode_config(properties), ANY_VERSION), _config_change(path)
-    ))
+    return ZkOperation(
+        Type.UPDATE_CLIENT_QUOTA,
+        paths.config_entity_path(path),
+        (SetData(path, znodes.encode_config(properties), ANY_VERSION), _config_change(path)),
+    )
 
 
 def _write_producer_ids(image: MetadataImage) -> list[ZkOperation]:
@@ -467,9 +479,7 @@ def _resource(acl: Acl) -> AclResource | None:
     """The pattern an ACL is attached to; None when it has no place in ZooKeeper."""
     if not is_znode_name(acl.resource_name):
         return None
-    return AclResource(
-        acl_znodes.ResourceType(acl.resource_type), acl.resource_name, PatternType(acl.pattern_type)
-    )
+    return AclResource(acl_znodes.ResourceType(acl.resource_type), acl.resource_name, PatternType(acl.pattern_type))
 
 
 def _entries_by_resource(acls: Iterable[Acl]) -> dict[AclResource, list[AclEntry]]:
@@ -477,10 +487,14 @@ def _entries_by_resource(acls: Iterable[Acl]) -> dict[AclResource, list[AclEntry
     for acl in acls:
         resource = _resource(acl)
         if resource is not None:
-            result.setdefault(resource, []).append(AclEntry(
-                acl.principal, acl.host, acl_znodes.Operation(acl.operation),
-                acl_znodes.PermissionType(acl.permission_type),
-            ))
+            result.setdefault(resource, []).append(
+                AclEntry(
+                    acl.principal,
+                    acl.host,
+                    acl_znodes.Operation(acl.operation),
+                    acl_znodes.PermissionType(acl.permission_type),
+                )
+            )
     return result
 
 
@@ -497,8 +511,12 @@ def _write_acls(resource: AclResource, entries: list[AclEntry]) -> ZkOperation:
 
 def _znode_token(token: DelegationToken) -> acl_znodes.DelegationToken:
     return acl_znodes.DelegationToken(
-        token_id=token.token_id, owner=token.owner, token_requester=token.requester, renewers=list(token.renewers),
-        issue_timestamp_ms=token.issue_timestamp_ms, max_timestamp_ms=token.max_timestamp_ms,
+        token_id=token.token_id,
+        owner=token.owner,
+        token_requester=token.requester,
+        renewers=list(token.renewers),
+        issue_timestamp_ms=token.issue_timestamp_ms,
+        max_timestamp_ms=token.max_timestamp_ms,
         expiry_timestamp_ms=token.expiration_timestamp_ms,
     )
 
@@ -508,6 +526,8 @@ def _write_token(token_id: str, token: acl_znodes.DelegationToken | None) -> ZkO
     change = Create(paths.DELEGATION_TOKEN_CHANGE_PREFIX, token_id.encode(), sequential=True)
     if token is None:
         return ZkOperation(Type.DELETE_DELEGATION_TOKEN, token_id, (Delete(path, ANY_VERSION), change))
-    return ZkOperation(Type.UPDATE_DELEGATION_TOKEN, token_id, (
-        SetData(path, acl_znodes.encode_delegation_token(token), ANY_VERSION), change
-    ))
+    return ZkOperation(
+        Type.UPDATE_DELEGATION_TOKEN,
+        token_id,
+        (SetData(path, acl_znodes.encode_delegation_token(token), ANY_VERSION), change),
+    )

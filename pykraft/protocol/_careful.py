@@ -126,7 +126,7 @@ class _Reader:
         if size > left:
             raise DecodeError(path, at, f"needs {size} bytes, {max(left, 0)} are left")
         self.p += size
-        return self.data[self.p - size:self.p]
+        return self.data[self.p - size : self.p]
 
     def varint(self, path: str, what: str) -> int:
         at = self.p

@@ -69,7 +69,8 @@ def check_version(cls: type[Message], version: int) -> None:
     """UnsupportedVersionError unless the class has this version."""
     if not cls.MIN_VERSION <= version <= cls.MAX_VERSION:
         raise UnsupportedVersionError(
-            f"{cls.__name__} has versions {cls.MIN_VERSION} to {cls.MAX_VERSION}, not {version}")
+            f"{cls.__name__} has versions {cls.MIN_VERSION} to {cls.MAX_VERSION}, not {version}"
+        )
 
 
 def _reader(cls: type[M], version: int) -> Callable[[bytes, int], tuple[M, int]]:

@@ -14,8 +14,15 @@ if TYPE_CHECKING:
 
 # struct format characters of the types that always take the same number of bytes
 FIXED: Final = {
-    "bool": "?", "int8": "b", "int16": "h", "uint16": "H", "int32": "i", "uint32": "I", "int64": "q",
-    "float64": "d", "uuid": "16s",
+    "bool": "?",
+    "int8": "b",
+    "int16": "h",
+    "uint16": "H",
+    "int32": "i",
+    "uint32": "I",
+    "int64": "q",
+    "float64": "d",
+    "uuid": "16s",
 }
 STRING_BYTES_MAX: Final = 32767
 LENGTH_MAX: Final = 2**31 - 1
@@ -50,8 +57,10 @@ def layout(cls: type[Struct]) -> tuple[Field, ...]:
     module = vars(sys.modules[cls.__module__])
     blank = cls()
     lines = [line for line in cls.WIRE.splitlines() if line.strip()]
-    return tuple(_field(line.split(), attr, module, getattr(blank, attr))
-                 for line, attr in zip(lines, cls.__struct_fields__, strict=False))
+    return tuple(
+        _field(line.split(), attr, module, getattr(blank, attr))
+        for line, attr in zip(lines, cls.__struct_fields__, strict=False)
+    )
 
 
 def _field(words: list[str], attr: str, module: dict[str, object], default: object) -> Field:
@@ -61,11 +70,18 @@ def _field(words: list[str], attr: str, module: dict[str, object], default: obje
     element = kind.removeprefix("[]")
     found = module.get(element) if element[0].isupper() else None
     return Field(
-        name=name, attr=attr, kind=element, is_array=kind.startswith("[]"),
+        name=name,
+        attr=attr,
+        kind=element,
+        is_array=kind.startswith("[]"),
         struct=found if isinstance(found, type) else None,
-        versions=parse_versions(versions), nullable=parse_versions(facts.get("null", "none")),
-        tag=int(tag), tagged=parse_versions(tagged), ignorable="ignorable" in facts,
-        flexible=parse_versions(facts["flexible"]) if "flexible" in facts else None, default=default,
+        versions=parse_versions(versions),
+        nullable=parse_versions(facts.get("null", "none")),
+        tag=int(tag),
+        tagged=parse_versions(tagged),
+        ignorable="ignorable" in facts,
+        flexible=parse_versions(facts["flexible"]) if "flexible" in facts else None,
+        default=default,
     )
 
 
@@ -109,5 +125,17 @@ def has_tagged_fields(cls: type[Struct]) -> bool:
     return "unknown_tagged_fields" in cls.__struct_fields__
 
 
-__all__ = ["FIXED", "LENGTH_MAX", "NONE", "STRING_BYTES_MAX", "Field", "field_is_flexible", "has_tagged_fields",
-           "is_flexible", "layout", "size_min", "tagged", "untagged"]
+__all__ = [
+    "FIXED",
+    "LENGTH_MAX",
+    "NONE",
+    "STRING_BYTES_MAX",
+    "Field",
+    "field_is_flexible",
+    "has_tagged_fields",
+    "is_flexible",
+    "layout",
+    "size_min",
+    "tagged",
+    "untagged",
+]

@@ -122,7 +122,8 @@ def reader(cls: type[Struct], version: int, flexible: bool, shape: Shape) -> str
     lines = [
         f'rows = Packer(">{fmt}").iter_unpack',
         f"marks = {tuple(places)}",
-        "", "",
+        "",
+        "",
         "def read(data, p, n):",
         f"    stop = p + n * {size}",
     ]
@@ -133,14 +134,16 @@ def reader(cls: type[Struct], version: int, flexible: bool, shape: Shape) -> str
             f"        stop = p + n * {size}",
         ]
     target = f"({', '.join(names)},)" if names else "_"
-    return "\n".join([
-        *lines,
-        "    return [",
-        f"        {cls.__name__}({', '.join(arguments)})",
-        f"        for {target} in rows(data[p:stop])",
-        "    ]",
-        "",
-    ])
+    return "\n".join(
+        [
+            *lines,
+            "    return [",
+            f"        {cls.__name__}({', '.join(arguments)})",
+            f"        for {target} in rows(data[p:stop])",
+            "    ]",
+            "",
+        ]
+    )
 
 
 def writer(cls: type[Struct], version: int, flexible: bool, shape: Shape) -> str:
@@ -179,14 +182,20 @@ def _repeated(field: Field, count: int) -> str:
 
 def example(cls: type[Struct], version: int) -> Shape:
     """Lengths to show the code with: three in each array, null where structs may be in it, texts of eight bytes."""
-    return tuple(8 if not field.is_array else 3 if field.kind in FIXED else -1
-                 for field in untagged(cls, version) if is_sized(field))
+    return tuple(
+        8 if not field.is_array else 3 if field.kind in FIXED else -1
+        for field in untagged(cls, version)
+        if is_sized(field)
+    )
 
 
 def _absent(cls: type[Struct], version: int) -> list[str]:
     """The conditions under which a version cannot say what its elements hold."""
-    return [not_default(field, f"e.{field.attr}") for field in layout(cls)
-            if version not in field.versions and not field.ignorable]
+    return [
+        not_default(field, f"e.{field.attr}")
+        for field in layout(cls)
+        if version not in field.versions and not field.ignorable
+    ]
 
 
 def _written(field: Field, length: int) -> tuple[list[str], str, list[str]]:

@@ -43,7 +43,7 @@ def alike(data: bytes, p: int, stop: int, size: int, marks: Sequence[Mark]) -> i
     """How many elements at p, up to the first other, have these bytes in these places."""
     count = (stop - p) // size
     for at, byte in marks:
-        column = data[p + at:stop:size]
+        column = data[p + at : stop : size]
         count = min(count, len(column) - len(column.lstrip(bytes((byte,)))))
     return count
 
@@ -55,8 +55,9 @@ class _Shapes(Generic[F]):
         self.cls = cls
         self.version = version
         self.flexible = flexible
-        self.fields = [(field, is_sized(field), field_is_flexible(field, flexible, version))
-                       for field in untagged(cls, version)]
+        self.fields = [
+            (field, is_sized(field), field_is_flexible(field, flexible, version)) for field in untagged(cls, version)
+        ]
         self.compiled: dict[Shape, F] = {}
         self.met: Counter[Shape] = Counter()
 
@@ -166,7 +167,7 @@ class WriteRuns(_Shapes[Write]):
             before = len(out)
             # What is raised: the element has another shape, or cannot be written, which the general code finds out.
             with suppress(*WRITE_FAILURES):
-                self.last(elements[i:i + window], out.append)
+                self.last(elements[i : i + window], out.append)
             written = len(out) - before
             i += written
             if written == window:

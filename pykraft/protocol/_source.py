@@ -17,8 +17,11 @@ _DEFAULT: Final = "DEFAULT_"
 def run(source: str, cls: type[Struct], name: str, given: dict[str, Any]) -> Any:
     """Run the source beside the classes of a message's module and what is given; gives the function of that name."""
     module = vars(sys.modules[cls.__module__])
-    defaults = {f"{_DEFAULT}{found.__name__}": found() for found in module.values()
-                if isinstance(found, type) and issubclass(found, Struct)}
+    defaults = {
+        f"{_DEFAULT}{found.__name__}": found()
+        for found in module.values()
+        if isinstance(found, type) and issubclass(found, Struct)
+    }
     space: dict[str, Any] = {**module, **defaults, "Packer": struct.Struct, "Misfit": Misfit, **given}
     exec(compile(source, f"<{name} {cls.__name__}>", "exec"), space)
     return space[name]

@@ -15,9 +15,22 @@ from pykraft.protocol._message import Message
 from pykraft.protocol._tables import APIS, MODULES, RECORDS, ApiKey
 from pykraft.protocol.errors import UnsupportedVersionError
 
-__all__ = ["BASE_RELEASE", "ApiKey", "ApiSpec", "api_name", "message_class", "record_class", "record_versions",
-           "release_apis", "releases", "request_class", "request_header_version", "response_class",
-           "response_header_version", "spec"]
+__all__ = [
+    "BASE_RELEASE",
+    "ApiKey",
+    "ApiSpec",
+    "api_name",
+    "message_class",
+    "record_class",
+    "record_versions",
+    "release_apis",
+    "releases",
+    "request_class",
+    "request_header_version",
+    "response_class",
+    "response_header_version",
+    "spec",
+]
 
 BASE_RELEASE: Final = "3.9.1"
 
@@ -53,8 +66,9 @@ def release_apis(release: str) -> Mapping[ApiKey, ApiSpec]:
     found = {}
     for key, (lowest, highest, listeners, unstable) in RELEASE_APIS[release].items():
         name, flexible = APIS[key]
-        found[ApiKey(key)] = ApiSpec(ApiKey(key), name, lowest, highest, None if flexible < 0 else flexible,
-                                     frozenset(listeners), unstable)
+        found[ApiKey(key)] = ApiSpec(
+            ApiKey(key), name, lowest, highest, None if flexible < 0 else flexible, frozenset(listeners), unstable
+        )
     return MappingProxyType(found)
 
 

@@ -63,8 +63,9 @@ def _struct_to_json(value: Struct, cls: type[Struct], version: int, path: str, r
         item = getattr(value, field.attr)
         if version not in field.versions:
             if not field.ignorable and not field.is_default(item):
-                raise EncodeError(_inner(path, field.name, cls), f"version {version} has no such field, "
-                                                                 "its value is not the default")
+                raise EncodeError(
+                    _inner(path, field.name, cls), f"version {version} has no such field, its value is not the default"
+                )
         elif version not in field.tagged or not field.is_default(item):
             found[field.name] = _to_json(item, field, version, _inner(path, field.name, cls), records)
     return found

@@ -80,6 +80,4 @@ def _records(log: RecordedLog, first: int, last: int) -> list[str]:
     return shown
 
 
-_BOUNDARIES = frozenset(
-    cls.API_KEY for cls in (BeginTransactionRecord, EndTransactionRecord, AbortTransactionRecord)
-)
+_BOUNDARIES = frozenset(cls.API_KEY for cls in (BeginTransactionRecord, EndTransactionRecord, AbortTransactionRecord))

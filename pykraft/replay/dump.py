@@ -114,10 +114,12 @@ class Dump(ABC):
         head, middle, tail, offsets = self.run_frame(run.shape, header)
         lines = run.shape.lines(offsets=offsets)
         try:
-            text = "".join([
-                "".join(lines(piece, offset + first, head, middle, tail))
-                for piece, first in record_runs.slices(run, batch, at)
-            ])
+            text = "".join(
+                [
+                    "".join(lines(piece, offset + first, head, middle, tail))
+                    for piece, first in record_runs.slices(run, batch, at)
+                ]
+            )
         except UnicodeDecodeError:
             return None
         self._follow(offset, offset + run.records - 1)

@@ -306,8 +306,7 @@ def _compiled(shape: Shape, offsets: bool) -> Lines:
     targets = "".join(f"{name}, " for name in names)
     rows = "enumerate(unpack(data), offset)" if offsets else "((0, row) for row in unpack(data))"
     source = (
-        "def lines(data, offset, head, middle, tail):\n"
-        f"    return [f'''{line}''' for offset, ({targets}) in {rows}]\n"
+        f"def lines(data, offset, head, middle, tail):\n    return [f'''{line}''' for offset, ({targets}) in {rows}]\n"
     )
     space: dict[str, Any] = {
         "unpack": struct.Struct("".join(formats)).iter_unpack, "TEXT": _TEXTS, "UUID": UUIDS,

@@ -154,5 +154,3 @@ def _is_known(name: str) -> bool:
     except ProtocolError:
         return False
     return True
-
-

@@ -200,9 +200,7 @@ class Replay:
         values = batch.values[first - header.base_offset : max(last - header.base_offset, 0)]
         self._apply(values, range(first, last), header.leader_epoch, path, position)
 
-    def _apply(
-        self, values: Sequence[bytes], offsets: Iterable[int], epoch: int, path: Path, position: int
-    ) -> None:
+    def _apply(self, values: Sequence[bytes], offsets: Iterable[int], epoch: int, path: Path, position: int) -> None:
         image, before = self.image, self.image.offset
         try:
             apply_values(image, values, offsets, epoch)

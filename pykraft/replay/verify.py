@@ -227,4 +227,3 @@ def _control_trouble(control_type: int, value: bytes) -> str | None:
     except ProtocolError as error:
         return f"no readable control record of type {control_type}: {error}"
     return None
-

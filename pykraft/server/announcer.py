@@ -23,9 +23,7 @@ class Announcer:
         for broker_id, before in delta.brokers.items():
             self._announce(broker_id, before, image.brokers.get(broker_id))
 
-    def _announce(
-        self, broker_id: int, before: BrokerRegistration | None, after: BrokerRegistration | None
-    ) -> None:
+    def _announce(self, broker_id: int, before: BrokerRegistration | None, after: BrokerRegistration | None) -> None:
         if after is None:
             if before is not None:
                 log.info("Unregistered broker %d.", broker_id)
@@ -34,12 +32,17 @@ class Announcer:
         if before is None or before.registration_offset != after.registration_offset:
             log.info(
                 "Registered broker %d: epoch %d, incarnation %s, listeners %s, rack %s, isMigratingZkBroker %s.",
-                broker_id, after.epoch, uuid_to_text(after.incarnation_id),
-                ", ".join(f"{each.name}://{each.host}:{each.port}" for each in after.listeners), after.rack,
+                broker_id,
+                after.epoch,
+                uuid_to_text(after.incarnation_id),
+                ", ".join(f"{each.name}://{each.host}:{each.port}" for each in after.listeners),
+                after.rack,
                 after.is_migrating_zk_broker,
             )
             self._emit(
-                "broker_registered", broker_id=broker_id, is_migrating_zk_broker=after.is_migrating_zk_broker,
+                "broker_registered",
+                broker_id=broker_id,
+                is_migrating_zk_broker=after.is_migrating_zk_broker,
                 epoch=after.epoch,
             )
         was_fenced = before is None or before.fenced

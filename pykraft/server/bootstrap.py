@@ -58,7 +58,9 @@ def _others(path: Path, records: Sequence[ApiMessageAndVersion], release: str) -
             if known is None or not known.min_version <= message.feature_level <= known.max_version:
                 log.warning(
                     "%s asks for %s %d, which this controller has not: it stays off.",
-                    path, message.name, message.feature_level,
+                    path,
+                    message.name,
+                    message.feature_level,
                 )
                 continue
         if not _is_metadata_version(record):

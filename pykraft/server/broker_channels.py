@@ -152,7 +152,9 @@ class BrokerChannels:
         if endpoint is None:
             log.error(
                 "Broker %d has no listener %s: its metadata cannot be sent; set inter.broker.listener.name to the"
-                " brokers' inter-broker listener", broker.id, self._propagator.listener,
+                " brokers' inter-broker listener",
+                broker.id,
+                self._propagator.listener,
             )
             return
         channel = self._channels[broker.id] = _Channel(broker.id, broker.epoch, endpoint)
@@ -266,6 +268,8 @@ def _log_errors(broker_id: int, body: object) -> None:
     for partition in partitions:
         if partition.error_code:
             log.warning(
-                "Broker %d: LeaderAndIsr of partition %d: %s", broker_id, partition.partition_index,
+                "Broker %d: LeaderAndIsr of partition %d: %s",
+                broker_id,
+                partition.partition_index,
                 ErrorCode(partition.error_code).name,
             )

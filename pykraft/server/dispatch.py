@@ -48,9 +48,7 @@ async def answer(node: Node, frame: bytes, connection: Connection) -> bytes:
     """The response frame to a request frame. Raises BadRequestError where Kafka closes the connection."""
     header, position = request_header(frame)
     key, version = ApiKey(header.request_api_key), header.request_api_version
-    requester = Requester(
-        client_host=connection.host, client_id=header.client_id, listener=connection.listener
-    )
+    requester = Requester(client_host=connection.host, client_id=header.client_id, listener=connection.listener)
     versions = node.apis.get(key)
     if versions is None:
         raise BadRequestError(f"{key.name} is not offered on a controller listener; send it to a broker")

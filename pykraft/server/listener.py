@@ -54,7 +54,7 @@ class FrameReader:
             )
         end = _LENGTH.size + size
         await self._fill(end)
-        frame = bytes(memoryview(self._buffer)[_LENGTH.size:end])
+        frame = bytes(memoryview(self._buffer)[_LENGTH.size : end])
         del self._buffer[:end]
         return frame
 
@@ -100,7 +100,8 @@ class Listener:
             if self._connections >= self._node.config.max_connections:
                 log.warning(
                     "%s: refused, %d connections are open already (max.connections); close some or raise the limit",
-                    connection.peer, self._connections,
+                    connection.peer,
+                    self._connections,
                 )
                 return
             self._connections += 1

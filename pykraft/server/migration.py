@@ -53,14 +53,21 @@ class Migration:
     def attach(self, node: Node) -> None:
         """Make the runner and have it hear of everything that is committed; before the node leads."""
         channels = BrokerChannels(
-            Propagator(self._config.node_id, self._config.inter_broker_listener_name), node.writer.read,
+            Propagator(self._config.node_id, self._config.inter_broker_listener_name),
+            node.writer.read,
             self._config.request_timeout_ms,
         )
         self._channels = channels
         self._runner = MigrationRunner(
-            port=self._port, writer=node.writer, channels=channels, config=self._config,
-            voter_ids=frozenset((self._config.node_id,)), rng=node.rng, emit=node.emit,
-            passwords=password_encoder(self._config.password_encoder_secret), now_ms=node.now_ms,
+            port=self._port,
+            writer=node.writer,
+            channels=channels,
+            config=self._config,
+            voter_ids=frozenset((self._config.node_id,)),
+            rng=node.rng,
+            emit=node.emit,
+            passwords=password_encoder(self._config.password_encoder_secret),
+            now_ms=node.now_ms,
         )
         node.writer.subscribe(self._runner.publish)
 
@@ -116,11 +123,15 @@ class Migration:
 @asynccontextmanager
 async def open_migration(config: ControllerConfig) -> AsyncIterator[Migration]:
     """A migration whose ZooKeeper session lasts as long as the block; does not wait for ZooKeeper."""
-    port = KazooPort(ZooKeeperConfig(
-        connect=config.zookeeper_connect, session_timeout_ms=config.zookeeper_session_timeout_ms,
-        connection_timeout_ms=config.zookeeper_connection_timeout_ms,
-        max_in_flight_requests=config.zookeeper_max_in_flight_requests, set_acl=config.zookeeper_set_acl,
-    ))
+    port = KazooPort(
+        ZooKeeperConfig(
+            connect=config.zookeeper_connect,
+            session_timeout_ms=config.zookeeper_session_timeout_ms,
+            connection_timeout_ms=config.zookeeper_connection_timeout_ms,
+            max_in_flight_requests=config.zookeeper_max_in_flight_requests,
+            set_acl=config.zookeeper_set_acl,
+        )
+    )
     async with trio.open_nursery() as nursery:
         nursery.start_soon(port.run)
         yield Migration(config, port)

@@ -50,7 +50,7 @@ async def read_topics(
     A topic that does not exist is given as such. Raises ZnodeError for what cannot be read when `strict`.
     """
     for start in range(0, len(names), TOPICS_PER_READ_MAX):
-        part = names[start:start + TOPICS_PER_READ_MAX]
+        part = names[start : start + TOPICS_PER_READ_MAX]
         topics = await _read_assignments(port, part, passwords, strict=strict)
         for chunk in _by_partitions(topics):
             await _read_states(port, chunk, strict=strict)
@@ -62,7 +62,7 @@ async def read_assignments(
 ) -> AsyncIterator[dict[str, ZkTopic]]:
     """The topics called `names` without their partitions' states. Raises ZnodeError for what cannot be read."""
     for start in range(0, len(names), TOPICS_PER_READ_MAX):
-        yield await _read_assignments(port, names[start:start + TOPICS_PER_READ_MAX], passwords, strict=True)
+        yield await _read_assignments(port, names[start : start + TOPICS_PER_READ_MAX], passwords, strict=True)
 
 
 async def _read_assignments(
@@ -73,7 +73,7 @@ async def _read_assignments(
     results = await port.read_many(requests)
     return {
         name: topic_from(name, topic, config, passwords, strict=strict)
-        for name, topic, config in zip(names, results[:len(names)], results[len(names):], strict=True)
+        for name, topic, config in zip(names, results[: len(names)], results[len(names) :], strict=True)
     }
 
 
@@ -102,7 +102,7 @@ async def _read_states(port: ZooKeeperPort, topics: dict[str, ZkTopic], *, stric
     results: list[ReadResult] = await port.read_many(requests) if requests else []
     at = 0
     for name, partitions in numbers.items():
-        add_partitions(name, topics[name], partitions, results[at:at + len(partitions)], strict=strict)
+        add_partitions(name, topics[name], partitions, results[at : at + len(partitions)], strict=strict)
         at += len(partitions)
 
 

@@ -243,9 +243,7 @@ class MigrationRunner:
 
     def _report_state(self, effect: StateChanged) -> None:
         log.info("%d transitioning from %s to %s state", self._node_id, effect.previous.name, effect.state.name)
-        self._emit(
-            "migration_state", state=effect.state.value, previous=effect.previous.value, time_ms=self._now_ms()
-        )
+        self._emit("migration_state", state=effect.state.value, previous=effect.previous.value, time_ms=self._now_ms())
 
     def _report_writes(self, effect: ReportWrites) -> None:
         operations = dict(effect.operations)
@@ -256,8 +254,12 @@ class MigrationRunner:
             self.metrics.zk_write_delta_time_ms = effect.duration_ms
             log.debug("Made the following ZK writes: %s", operations)
         self._emit(
-            "zk_writes", operations=operations, offset=effect.offset, lag=effect.lag,
-            duration_ms=effect.duration_ms, snapshot=effect.snapshot,
+            "zk_writes",
+            operations=operations,
+            offset=effect.offset,
+            lag=effect.lag,
+            duration_ms=effect.duration_ms,
+            snapshot=effect.snapshot,
         )
 
     # -- jobs ----------------------------------------------------------------------------------------------------
@@ -299,9 +301,7 @@ class MigrationRunner:
                 return await self._copy(job)
             case Reconcile():
                 log.info("Performing a full metadata sync from KRaft to ZK.")
-                state, counts = await reconcile(
-                    self._port, self._zookeeper, self._writer, self._passwords, job.state
-                )
+                state, counts = await reconcile(self._port, self._zookeeper, self._writer, self._passwords, job.state)
                 return Written(job.job, state, counts)
             case WriteZk():
                 state = await self._zookeeper.write(job.operations, job.state, store=True)
@@ -336,13 +336,24 @@ class MigrationRunner:
             "Completed migration of metadata from ZooKeeper to KRaft. %d records were generated in %d ms across %d"
             " batches. The record types were %s. The current metadata offset is now %d with an epoch of %d. Saw %d"
             " brokers in the migrated metadata %s.",
-            manifest.records, duration_ms, manifest.batches, dict(manifest.record_types), offset, epoch,
-            len(manifest.brokers), sorted(manifest.brokers),
+            manifest.records,
+            duration_ms,
+            manifest.batches,
+            dict(manifest.record_types),
+            offset,
+            epoch,
+            len(manifest.brokers),
+            sorted(manifest.brokers),
         )
         log.info("Finished initial migration of ZK metadata to KRaft in %d ms.", duration_ms)
         self._emit(
-            "migration_copied", records=manifest.records, batches=manifest.batches, topics=manifest.topics,
-            partitions=manifest.partitions, duration_ms=duration_ms, read_ms=round(manifest.read_ms),
+            "migration_copied",
+            records=manifest.records,
+            batches=manifest.batches,
+            topics=manifest.topics,
+            partitions=manifest.partitions,
+            duration_ms=duration_ms,
+            read_ms=round(manifest.read_ms),
         )
         return Copied(job.job, offset, epoch)
 

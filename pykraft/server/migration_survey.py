@@ -30,7 +30,8 @@ async def survey(port: ZooKeeperPort) -> Survey:
     wanted = [path for path in WRITTEN_PATHS if path in tree]
     acls = dict(zip(wanted, await port.read_acls(wanted), strict=True))
     return Survey(
-        tree=tree, refused=refused,
+        tree=tree,
+        refused=refused,
         acls={path: acl for path, acl in acls.items() if not isinstance(acl, ReadError)},
     )
 
@@ -53,8 +54,13 @@ async def zookeeper_facts(port: ZooKeeperPort, *, before_copy: bool, ask_timeout
     not_ready, silent = await _ask_brokers(brokers, ask_timeout_s)
     replicas, reassigning = await _assignments(port)
     return ZooKeeperFacts(
-        brokers=texts, not_ready=not_ready, silent=silent, replicas=replicas, reassigning=reassigning,
-        controller=holder, migration=migration,
+        brokers=texts,
+        not_ready=not_ready,
+        silent=silent,
+        replicas=replicas,
+        reassigning=reassigning,
+        controller=holder,
+        migration=migration,
     )
 
 
@@ -85,9 +91,7 @@ async def _assignments(port: ZooKeeperPort) -> tuple[dict[int, str], list[str]]:
     return replicas, reassigning
 
 
-async def _ask_brokers(
-    brokers: Mapping[int, BrokerRegistration], timeout_s: float
-) -> tuple[list[int], dict[int, str]]:
+async def _ask_brokers(brokers: Mapping[int, BrokerRegistration], timeout_s: float) -> tuple[list[int], dict[int, str]]:
     """Which brokers answer ApiVersions without ZkMigrationReady, and which cannot be asked, with the reason."""
     not_ready: list[int] = []
     silent: dict[int, str] = {}

@@ -194,7 +194,10 @@ def state_from(found: DataResult) -> ZkMigrationLeadershipState:
     """The content and version of `/migration`. Raises ZnodeError."""
     content = znodes.decode_migration(found.data)
     return ZkMigrationLeadershipState(
-        kraft_controller_id=content.kraft_controller_id, kraft_controller_epoch=content.kraft_controller_epoch,
-        kraft_metadata_offset=content.kraft_metadata_offset, kraft_metadata_epoch=content.kraft_metadata_epoch,
-        last_updated_time_ms=found.stat.mtime_ms, migration_zk_version=found.stat.version,
+        kraft_controller_id=content.kraft_controller_id,
+        kraft_controller_epoch=content.kraft_controller_epoch,
+        kraft_metadata_offset=content.kraft_metadata_offset,
+        kraft_metadata_epoch=content.kraft_metadata_epoch,
+        last_updated_time_ms=found.stat.mtime_ms,
+        migration_zk_version=found.stat.version,
     )

@@ -150,20 +150,29 @@ class Node:
         self.kraft_version = recorded.kraft_version
         quorum = QuorumNode(
             QuorumConfig(
-                node_id=node_id, cluster_id=self.cluster_id, voters=(node_id,),
+                node_id=node_id,
+                cluster_id=self.cluster_id,
+                voters=(node_id,),
                 endpoints={self.endpoint.name: (self.endpoint.host, self.endpoint.port)},
                 directory_id=storage.directory_id,
                 refuses_non_voters=refuses_non_voters(config.release),
-                kraft_version=recorded.kraft_version, missing_records=recorded.missing,
+                kraft_version=recorded.kraft_version,
+                missing_records=recorded.missing,
             ),
-            storage.log, stored, self.rng,
+            storage.log,
+            stored,
+            self.rng,
         )
         self.quorum = QuorumDriver(
             quorum, storage.log, now_ms=self.now_ms, on_leader_change=self._leaders_send.send_nowait
         )
         self.writer = Writer(
-            config=config, cluster_id=self.cluster_id, rng=self.rng, append=self.quorum.append,
-            reload=lambda offset: replay(storage.log, offset), now_ms=self.now_ms,
+            config=config,
+            cluster_id=self.cluster_id,
+            rng=self.rng,
+            append=self.quorum.append,
+            reload=lambda offset: replay(storage.log, offset),
+            now_ms=self.now_ms,
             kraft_version=recorded.kraft_version,
         )
         self.snapshots = Snapshots(self.writer, storage.log, config, self.now_ms, recorded.records)
@@ -235,8 +244,10 @@ class Node:
         self.authorizer.load(image)
         await self.writer.lead(image, epoch, end_offset)
         await self.writer.write(
-            lambda ctx: activate(ctx, self.settings.data_directory), name="completeActivation",
-            runs_in_premigration=True, raises=(ActivationError, StorageError, LogError, OSError),
+            lambda ctx: activate(ctx, self.settings.data_directory),
+            name="completeActivation",
+            runs_in_premigration=True,
+            raises=(ActivationError, StorageError, LogError, OSError),
         )
         await self.writer.write(self._register, name="registerController", runs_in_premigration=True)
 

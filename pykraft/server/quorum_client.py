@@ -187,7 +187,9 @@ async def _describe_quorum(connection: Connection) -> tuple[QuorumFacts | None, 
         return None, [f"{end.host}:{end.port}" for node in answer.nodes for end in node.listeners]
     partition = found[0]
     return QuorumFacts(
-        partition.leader_id, partition.leader_epoch, partition.high_watermark,
+        partition.leader_id,
+        partition.leader_epoch,
+        partition.high_watermark,
         {voter.replica_id: voter.log_end_offset for voter in partition.current_voters},
         {observer.replica_id: observer.log_end_offset for observer in partition.observers},
     ), []
@@ -228,11 +230,17 @@ class _LogReader:
 
     async def _fetch(self) -> fetch_response.PartitionData:
         partition = fetch_request.FetchPartition(
-            partition=0, current_leader_epoch=self._facts.leader_epoch, fetch_offset=self._next_offset,
-            last_fetched_epoch=self._epoch, partition_max_bytes=FETCH_BYTES,
+            partition=0,
+            current_leader_epoch=self._facts.leader_epoch,
+            fetch_offset=self._next_offset,
+            last_fetched_epoch=self._epoch,
+            partition_max_bytes=FETCH_BYTES,
         )
         request = fetch_request.FetchRequestData(
-            replica_id=ANY_REPLICA, max_wait_ms=FETCH_WAIT_MS, min_bytes=1, max_bytes=FETCH_BYTES,
+            replica_id=ANY_REPLICA,
+            max_wait_ms=FETCH_WAIT_MS,
+            min_bytes=1,
+            max_bytes=FETCH_BYTES,
             topics=[fetch_request.FetchTopic(topic=TOPIC, topic_id=METADATA_TOPIC_ID, partitions=[partition])],
         )
         answer = await self._connection.ask(request, fetch_response.FetchResponseData)
@@ -285,11 +293,14 @@ class _LogReader:
 
     async def _fetch_snapshot(self, end: OffsetAndEpoch, position: int) -> fetch_snapshot_response.PartitionSnapshot:
         partition = fetch_snapshot_request.PartitionSnapshot(
-            partition=0, current_leader_epoch=self._facts.leader_epoch, position=position,
+            partition=0,
+            current_leader_epoch=self._facts.leader_epoch,
+            position=position,
             snapshot_id=fetch_snapshot_request.SnapshotId(end_offset=end.offset, epoch=end.epoch),
         )
         request = fetch_snapshot_request.FetchSnapshotRequestData(
-            replica_id=ANY_REPLICA, max_bytes=FETCH_BYTES,
+            replica_id=ANY_REPLICA,
+            max_bytes=FETCH_BYTES,
             topics=[fetch_snapshot_request.TopicSnapshot(name=TOPIC, partitions=[partition])],
         )
         answer = await self._connection.ask(request, fetch_snapshot_response.FetchSnapshotResponseData)

@@ -137,9 +137,7 @@ class QuorumDriver:
             case ReplyFetch():
                 self._answer(effect.token, await self._with_records(effect))
             case PersistQuorumState(state):
-                await trio.to_thread.run_sync(
-                    write_quorum_state, self._log.directory, state, self.quorum.kraft_version
-                )
+                await trio.to_thread.run_sync(write_quorum_state, self._log.directory, state, self.quorum.kraft_version)
             case AppendControlRecords(epoch, records):
                 return LogFlushed(await self._append_control(epoch, records))
             case LeaderChanged():

@@ -72,8 +72,10 @@ def recorded_quorum(
         _check_alone(voters, config.node_id, directory_id)
     wanted = _voters(config.node_id, directory_id, endpoint)
     records: tuple[tuple[int, bytes], ...] = (
-        (ControlRecordType.KRAFT_VERSION.value,
-         KRaftVersionRecord(version=_RECORD_VERSION, kraft_version=DYNAMIC).encode(_RECORD_VERSION)),
+        (
+            ControlRecordType.KRAFT_VERSION.value,
+            KRaftVersionRecord(version=_RECORD_VERSION, kraft_version=DYNAMIC).encode(_RECORD_VERSION),
+        ),
         (ControlRecordType.KRAFT_VOTERS.value, wanted.encode(_RECORD_VERSION)),
     )
     if not in_log:
@@ -125,7 +127,8 @@ def _voters(node_id: int, directory_id: Uuid, endpoint: Endpoint) -> VotersRecor
         version=_RECORD_VERSION,
         voters=[
             voters_record.Voter(
-                voter_id=node_id, voter_directory_id=directory_id,
+                voter_id=node_id,
+                voter_directory_id=directory_id,
                 endpoints=[voters_record.Endpoint(endpoint.name, endpoint.host, endpoint.port)],
                 kraft_version_feature=voters_record.KRaftVersionFeature(0, DYNAMIC),
             )

@@ -18,8 +18,10 @@ def controller_apis(release: str) -> Mapping[ApiKey, tuple[int, int]]:
     """(lowest, highest version) of each API in the order of their keys; a highest version that is not finished in that
     release is left out. `release` is one of pykraft.controller.releases.RELEASES."""
     patch = next(known for known in releases() if known.startswith(f"{release}."))
-    return MappingProxyType({
-        key: (spec.min_version, spec.max_version - spec.latest_version_unstable)
-        for key, spec in sorted(release_apis(patch).items())
-        if "controller" in spec.listeners
-    })
+    return MappingProxyType(
+        {
+            key: (spec.min_version, spec.max_version - spec.latest_version_unstable)
+            for key, spec in sorted(release_apis(patch).items())
+            if "controller" in spec.listeners
+        }
+    )

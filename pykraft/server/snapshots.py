@@ -38,7 +38,11 @@ class Snapshots:
     """
 
     def __init__(
-        self, writer: Writer, opened: MetadataLog, config: ControllerConfig, now_ms: Callable[[], int],
+        self,
+        writer: Writer,
+        opened: MetadataLog,
+        config: ControllerConfig,
+        now_ms: Callable[[], int],
         quorum_records: Sequence[tuple[int, bytes]] = (),
     ) -> None:
         self._quorum_records = quorum_records
@@ -140,16 +144,15 @@ class Snapshots:
             removed = await trio.to_thread.run_sync(
                 lambda: self._log.clean(
                     retention_bytes=config.metadata_max_retention_bytes,
-                    retention_ms=config.metadata_max_retention_ms, now_ms=now_ms,
+                    retention_ms=config.metadata_max_retention_ms,
+                    now_ms=now_ms,
                 )
             )
         except (LogError, OSError) as error:
             log.error("Old snapshots were not removed: %s", error)
             return
         for snapshot in removed:
-            log.info(
-                "Removed snapshot %s: the log now starts at %d", checkpoint_name(snapshot), self._log.start_offset
-            )
+            log.info("Removed snapshot %s: the log now starts at %d", checkpoint_name(snapshot), self._log.start_offset)
 
 
 def _append(file: CheckpointWriter, records: Sequence[ApiMessageAndVersion]) -> None:

@@ -76,11 +76,16 @@ def _report(opened: MetadataLog) -> None:
     if behind is not None:
         log.warning(
             "%s: the log ended before the snapshot %s: it was dropped and goes on behind the snapshot",
-            opened.directory, checkpoint_name(behind),
+            opened.directory,
+            checkpoint_name(behind),
         )
     for damage in recovery.damaged:
-        log.warning("%s is corrupt at byte %d: %s; it is not needed and was set aside", damage.path, damage.position,
-                    damage.reason)
+        log.warning(
+            "%s is corrupt at byte %d: %s; it is not needed and was set aside",
+            damage.path,
+            damage.position,
+            damage.reason,
+        )
 
 
 def _properties(
@@ -92,17 +97,13 @@ def _properties(
             raise StorageError(
                 f"{directory} has a metadata log but no meta.properties: restore that file, or give another directory"
             )
-        properties = MetaProperties(
-            cluster_id or uuid_to_text(random_uuid(rng)), node_id, random_uuid(rng), version=1
-        )
+        properties = MetaProperties(cluster_id or uuid_to_text(random_uuid(rng)), node_id, random_uuid(rng), version=1)
         write_meta_properties(directory, properties)
         log.info("Formatting %s with cluster id %s and node id %d.", directory, properties.cluster_id, node_id)
         return properties
     properties.check(directory, cluster_id=cluster_id, node_id=node_id)
     if properties.directory_id is None:
-        properties = MetaProperties(
-            properties.cluster_id, properties.node_id, random_uuid(rng), properties.version
-        )
+        properties = MetaProperties(properties.cluster_id, properties.node_id, random_uuid(rng), properties.version)
         write_meta_properties(directory, properties)
     return properties
 

@@ -216,9 +216,16 @@ class Writer:
             task.error = _no_controller()
             return
         context = OperationContext(
-            image=self._image, config=self._config, heartbeats=self._heartbeats, cluster_id=self._cluster_id,
-            next_offset=self._next_offset, now_ms=self._now_ms(), monotonic_ms=monotonic_ms(), rng=self._rng,
-            controller_ids=frozenset((self._config.node_id,)), kraft_version=self._kraft_version,
+            image=self._image,
+            config=self._config,
+            heartbeats=self._heartbeats,
+            cluster_id=self._cluster_id,
+            next_offset=self._next_offset,
+            now_ms=self._now_ms(),
+            monotonic_ms=monotonic_ms(),
+            rng=self._rng,
+            controller_ids=frozenset((self._config.node_id,)),
+            kraft_version=self._kraft_version,
         )
         outcome = self._guard(task, lambda: self._ask(task, operation, context, epoch))
         if outcome is None:
@@ -252,7 +259,9 @@ class Writer:
             return result, []
         batches = encode_batches(
             [encode_record(record.message, record.version) for record in result.records],
-            base_offset=context.next_offset, leader_epoch=epoch, timestamp_ms=context.now_ms,
+            base_offset=context.next_offset,
+            leader_epoch=epoch,
+            timestamp_ms=context.now_ms,
             atomic=result.atomic,
         )
         return result, batches

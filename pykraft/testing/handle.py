@@ -171,9 +171,10 @@ def controller(
     with _directory(data_directory) as directory:
         handle = Controller(node_id, directory)
         try:
-            handle.start({
-                "data_directory": directory, "host": host, "port": port, "cluster_id": cluster_id, "seed": seed
-            }, config)
+            handle.start(
+                {"data_directory": directory, "host": host, "port": port, "cluster_id": cluster_id, "seed": seed},
+                config,
+            )
             yield handle
         finally:
             handle.stop()
@@ -216,9 +217,7 @@ def _node(settings: dict[str, Any], config: ControllerConfig, emit: Callable[...
     return Node(config, NodeSettings(**settings), emit)
 
 
-def _config(
-    release: str, node_id: int, zookeeper: str | None, overrides: dict[str, object]
-) -> ControllerConfig:
+def _config(release: str, node_id: int, zookeeper: str | None, overrides: dict[str, object]) -> ControllerConfig:
     from pykraft.controller.config import ControllerConfig
 
     properties = {"inter.broker.protocol.version": release, "node.id": str(node_id)}

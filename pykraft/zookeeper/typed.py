@@ -62,4 +62,3 @@ def _typed_below(path: str, parts: list[str], data: bytes | None) -> TypedZnode:
             return TypedZnode("ReassignPartitions", znodes.decode_text(path, data))
         case _:
             return TypedZnode("", znodes.decode_text(path, data) if data else None)
-

@@ -11,8 +11,16 @@ from codegen.schema import Message, SchemaError, parse
 
 
 def message(versions: str, *fields: dict[str, Any], flexible: str = "0+") -> Message:
-    return parse({"name": "Thing", "type": "data", "validVersions": versions, "flexibleVersions": flexible,
-                  "fields": list(fields)}, "Thing.json")
+    return parse(
+        {
+            "name": "Thing",
+            "type": "data",
+            "validVersions": versions,
+            "flexibleVersions": flexible,
+            "fields": list(fields),
+        },
+        "Thing.json",
+    )
 
 
 def field(name: str, versions: str, kind: str = "int32", **more: Any) -> dict[str, Any]:
@@ -46,21 +54,26 @@ def test_a_field_that_later_versions_drop() -> None:
 def test_nested_and_tagged() -> None:
     inner = [field("X", "0+")]
     more = [field("X", "0+"), field("Y", "2+", taggedVersions="2+", tag=0)]
-    merged = merge(message("0-1", field("A", "0+", "[]Part", fields=inner)),
-                   message("0-2", field("A", "0+", "[]Part", fields=more)))
+    merged = merge(
+        message("0-1", field("A", "0+", "[]Part", fields=inner)),
+        message("0-2", field("A", "0+", "[]Part", fields=more)),
+    )
     assert [(item.name, item.tag, str(item.tagged)) for item in merged.fields[0].fields] == [
         ("X", None, "none"), ("Y", 0, "2+"),
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("second", [
-    message("0-2", field("B", "0+")),
-    message("0-2", field("A", "0+", "int64")),
-    message("0-2", field("A", "1+")),
-    message("0-2", field("A", "0+", default="3")),
-    message("0-2", field("A", "0+"), flexible="1+"),
-    message("0-2", field("A", "0+"), field("B", "0+", taggedVersions="0+", tag=1)),
-])
+@pytest.mark.parametrize(
+    "second",
+    [
+        message("0-2", field("B", "0+")),
+        message("0-2", field("A", "0+", "int64")),
+        message("0-2", field("A", "1+")),
+        message("0-2", field("A", "0+", default="3")),
+        message("0-2", field("A", "0+"), flexible="1+"),
+        message("0-2", field("A", "0+"), field("B", "0+", taggedVersions="0+", tag=1)),
+    ],
+)
 def test_stops_where_releases_disagree(second: Message) -> None:
     first = message("0-1", field("A", "0+"))
     with pytest.raises(SchemaError, match="Thing: the releases disagree about versions"):
@@ -83,7 +96,8 @@ def test_a_gap_between_the_versions() -> None:
 
 
 def test_other_names() -> None:
-    second = renamed(message("0-1", field("New", "0+", "[]NewPart", fields=[field("X", "0+")])),
-                     {"New": "Old", "NewPart": "OldPart"})
+    second = renamed(
+        message("0-1", field("New", "0+", "[]NewPart", fields=[field("X", "0+")])), {"New": "Old", "NewPart": "OldPart"}
+    )
     first = message("0", field("Old", "0+", "[]OldPart", fields=[field("X", "0+")]))
     assert str(merge(first, second).versions) == "0-1"

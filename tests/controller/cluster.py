@@ -66,8 +66,14 @@ class Cluster:
 
     def ctx(self) -> OperationContext:
         return OperationContext(
-            image=self.image, config=self.config, heartbeats=self.heartbeats, cluster_id=CLUSTER_ID,
-            next_offset=self.image.offset + 1, now_ms=1_700_000_000_000, monotonic_ms=self.monotonic_ms, rng=self.rng,
+            image=self.image,
+            config=self.config,
+            heartbeats=self.heartbeats,
+            cluster_id=CLUSTER_ID,
+            next_offset=self.image.offset + 1,
+            now_ms=1_700_000_000_000,
+            monotonic_ms=self.monotonic_ms,
+            rng=self.rng,
         )
 
     def apply(self, records: list[ApiMessageAndVersion]) -> None:
@@ -94,9 +100,13 @@ class Cluster:
     def registration(self, broker_id: int, **changes: Any) -> BrokerRegistrationRequestData:
         level = self.image.metadata_version.value
         fields: dict[str, Any] = {
-            "broker_id": broker_id, "cluster_id": CLUSTER_ID, "incarnation_id": random_uuid(self.rng),
+            "broker_id": broker_id,
+            "cluster_id": CLUSTER_ID,
+            "incarnation_id": random_uuid(self.rng),
             "listeners": [Listener("PLAINTEXT", f"broker{broker_id}", 9092, 0)],
-            "features": [Feature(FEATURE_NAME, 1, max(level, 1))], "rack": None, "log_dirs": [directory_of(broker_id)],
+            "features": [Feature(FEATURE_NAME, 1, max(level, 1))],
+            "rack": None,
+            "log_dirs": [directory_of(broker_id)],
         }
         return BrokerRegistrationRequestData(**(fields | changes))
 
@@ -121,8 +131,11 @@ class Cluster:
         offline: list[Uuid] | None = None,
     ) -> BrokerHeartbeatResponseData:
         request = BrokerHeartbeatRequestData(
-            broker_id=broker_id, broker_epoch=self.image.brokers[broker_id].epoch, want_fence=fence,
-            want_shut_down=shut_down, offline_log_dirs=offline or [],
+            broker_id=broker_id,
+            broker_epoch=self.image.brokers[broker_id].epoch,
+            want_fence=fence,
+            want_shut_down=shut_down,
+            offline_log_dirs=offline or [],
             current_metadata_offset=self.image.offset if offset is None else offset,
         )
         return self.run(lambda ctx: process_broker_heartbeat(ctx, request))
@@ -150,7 +163,9 @@ class Cluster:
     ) -> CreatableTopicResult:
         """Create one topic, which must succeed, with the replicas of each partition or as many of both as wanted."""
         topic = CreatableTopic(
-            name, partitions, replication_factor,
+            name,
+            partitions,
+            replication_factor,
             [CreatableReplicaAssignment(number, list(ids)) for number, ids in enumerate(replicas)],
             [CreatableTopicConfig(key, value) for key, value in (configs or {}).items()],
         )

@@ -34,7 +34,11 @@ def cluster() -> Cluster:
 
 def acl(name: str = "t", **fields: Any) -> AclCreation:
     values: dict[str, Any] = {
-        "resource_type": 2, "resource_pattern_type": LITERAL, "principal": "User:a", "host": "*", "operation": 3,
+        "resource_type": 2,
+        "resource_pattern_type": LITERAL,
+        "principal": "User:a",
+        "host": "*",
+        "operation": 3,
         "permission_type": 3,
     }
     return AclCreation(resource_name=name, **(values | fields))
@@ -47,8 +51,12 @@ def create(cluster: Cluster, *creations: AclCreation) -> list[ErrorCode]:
 
 def one_filter(name: str | None = None, **fields: Any) -> DeleteAclsFilter:
     values: dict[str, Any] = {
-        "resource_type_filter": ANY, "pattern_type_filter": ANY, "principal_filter": None, "host_filter": None,
-        "operation": ANY, "permission_type": ANY,
+        "resource_type_filter": ANY,
+        "pattern_type_filter": ANY,
+        "principal_filter": None,
+        "host_filter": None,
+        "operation": ANY,
+        "permission_type": ANY,
     }
     return DeleteAclsFilter(resource_name_filter=name, **(values | fields))
 
@@ -62,24 +70,45 @@ def delete(cluster: Cluster, *filters: DeleteAclsFilter) -> list[tuple[ErrorCode
     ]
 
 
-@pytest.mark.parametrize(("fields", "code"), [
-    ({}, NONE), ({"resource_type": 7}, NONE), ({"resource_type": 8}, BAD_REQUEST), ({"resource_type": 4}, BAD_REQUEST),
-    ({"resource_type": 4, "name": "kafka-cluster"}, NONE), ({"resource_type": 4, "name": ""}, BAD_REQUEST),
-    ({"name": ""}, BAD_REQUEST), ({"resource_pattern_type": PREFIXED}, NONE),
-    ({"resource_pattern_type": 5}, BAD_REQUEST), ({"operation": 2}, NONE), ({"operation": 14}, NONE),
-    ({"operation": 15}, BAD_REQUEST), ({"operation": -1}, BAD_REQUEST), ({"permission_type": 2}, NONE),
-    ({"permission_type": 4}, BAD_REQUEST), ({"principal": "a"}, BAD_REQUEST), ({"principal": ""}, BAD_REQUEST),
-    ({"principal": ":"}, NONE), ({"host": ""}, NONE),
-])
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({}, NONE),
+        ({"resource_type": 7}, NONE),
+        ({"resource_type": 8}, BAD_REQUEST),
+        ({"resource_type": 4}, BAD_REQUEST),
+        ({"resource_type": 4, "name": "kafka-cluster"}, NONE),
+        ({"resource_type": 4, "name": ""}, BAD_REQUEST),
+        ({"name": ""}, BAD_REQUEST),
+        ({"resource_pattern_type": PREFIXED}, NONE),
+        ({"resource_pattern_type": 5}, BAD_REQUEST),
+        ({"operation": 2}, NONE),
+        ({"operation": 14}, NONE),
+        ({"operation": 15}, BAD_REQUEST),
+        ({"operation": -1}, BAD_REQUEST),
+        ({"permission_type": 2}, NONE),
+        ({"permission_type": 4}, BAD_REQUEST),
+        ({"principal": "a"}, BAD_REQUEST),
+        ({"principal": ""}, BAD_REQUEST),
+        ({"principal": ":"}, NONE),
+        ({"host": ""}, NONE),
+    ],
+)
 def test_which_acls_can_be_created(cluster: Cluster, fields: dict[str, Any], code: ErrorCode) -> None:
     assert create(cluster, acl(**fields), acl("other")) == [code, NONE]
     assert len(cluster.image.acls) == (2 if code is NONE else 1)
 
 
-@pytest.mark.parametrize("fields", [
-    {"resource_type": ANY}, {"operation": ANY}, {"permission_type": ANY}, {"resource_pattern_type": ANY},
-    {"resource_pattern_type": MATCH},
-])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"resource_type": ANY},
+        {"operation": ANY},
+        {"permission_type": ANY},
+        {"resource_pattern_type": ANY},
+        {"resource_pattern_type": MATCH},
+    ],
+)
 def test_codes_of_filters_spoil_the_whole_request(cluster: Cluster, fields: dict[str, Any]) -> None:
     with pytest.raises(ApiError) as refused:
         create(cluster, acl("other"), acl(**fields))
@@ -92,15 +121,23 @@ def test_an_acl_is_written_once(cluster: Cluster) -> None:
     assert create(cluster, acl()) == [NONE]
     assert cluster.messages == []
     assert list(cluster.image.acls.values()) == [
-        Acl(2, "t", LITERAL, "User:a", "*", 3, 3), Acl(2, "u", LITERAL, "User:a", "*", 3, 3)
+        Acl(2, "t", LITERAL, "User:a", "*", 3, 3),
+        Acl(2, "u", LITERAL, "User:a", "*", 3, 3),
     ]
 
 
 @pytest.fixture
 def stocked(cluster: Cluster) -> Cluster:
     create(
-        cluster, acl("t"), acl("t-", resource_pattern_type=PREFIXED), acl("*"), acl("g", resource_type=3),
-        acl("h", host="h"), acl("p", principal="User:p"), acl("o", operation=4), acl("d", permission_type=2),
+        cluster,
+        acl("t"),
+        acl("t-", resource_pattern_type=PREFIXED),
+        acl("*"),
+        acl("g", resource_type=3),
+        acl("h", host="h"),
+        acl("p", principal="User:p"),
+        acl("o", operation=4),
+        acl("d", permission_type=2),
     )
     return cluster
 
@@ -129,8 +166,13 @@ FILTERS: list[tuple[dict[str, Any], list[str]]] = [
 def test_filters(stocked: Cluster, fields: dict[str, Any], names: list[str]) -> None:
     wanted = one_filter(**fields)
     request = DescribeAclsRequestData(
-        wanted.resource_type_filter, wanted.resource_name_filter, wanted.pattern_type_filter, wanted.principal_filter,
-        wanted.host_filter, wanted.operation, wanted.permission_type,
+        wanted.resource_type_filter,
+        wanted.resource_name_filter,
+        wanted.pattern_type_filter,
+        wanted.principal_filter,
+        wanted.host_filter,
+        wanted.operation,
+        wanted.permission_type,
     )
     described = describe_acls(stocked.image, stocked.config, request)
     assert sorted(resource.resource_name for resource in described.resources) == names
@@ -138,14 +180,25 @@ def test_filters(stocked: Cluster, fields: dict[str, Any], names: list[str]) -> 
     assert len(stocked.image.acls) == 8 - len(names)
 
 
-@pytest.mark.parametrize("fields", [
-    {"resource_type_filter": 8}, {"pattern_type_filter": 5}, {"operation": 15}, {"permission_type": 4},
-])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"resource_type_filter": 8},
+        {"pattern_type_filter": 5},
+        {"operation": 15},
+        {"permission_type": 4},
+    ],
+)
 def test_unknown_codes_of_filters(stocked: Cluster, fields: dict[str, Any]) -> None:
     assert delete(stocked, one_filter(**fields), one_filter("t")) == [(BAD_REQUEST, []), (NONE, ["t"])]
     wanted = one_filter(**fields)
     request = DescribeAclsRequestData(
-        wanted.resource_type_filter, None, wanted.pattern_type_filter, None, None, wanted.operation,
+        wanted.resource_type_filter,
+        None,
+        wanted.pattern_type_filter,
+        None,
+        None,
+        wanted.operation,
         wanted.permission_type,
     )
     assert describe_acls(stocked.image, stocked.config, request).resources == []
@@ -162,7 +215,8 @@ def test_acls_of_a_resource_are_described_together(cluster: Cluster) -> None:
     request = DescribeAclsRequestData(ANY, None, ANY, None, None, ANY, ANY)
     described = describe_acls(cluster.image, cluster.config, request)
     assert [(found.pattern_type, [entry.operation for entry in found.acls]) for found in described.resources] == [
-        (LITERAL, [3, 4]), (PREFIXED, [3])
+        (LITERAL, [3, 4]),
+        (PREFIXED, [3]),
     ]
 
 

@@ -62,7 +62,8 @@ def send(
     else:
         data = PartitionData(new_isr=isr, **fields)
     request = AlterPartitionRequestData(
-        broker_id=sender, broker_epoch=cluster.image.brokers[sender].epoch,
+        broker_id=sender,
+        broker_epoch=cluster.image.brokers[sender].epoch,
         topics=[TopicData(topic_name=topic, topic_id=known.id if known else bytes([9]) * 16, partitions=[data])],
     )
     request = AlterPartitionRequestData.decode(request.encode(version), version)
@@ -159,8 +160,11 @@ def test_a_sender_of_an_earlier_registration_is_refused_whole() -> None:
 
 @pytest.mark.parametrize(
     ("options", "leader_epoch"),
-    [({}, 1), ({"version": MetadataVersion.IBP_3_5_IV2}, 2),
-     ({"migration": True, "state": ZkMigrationState.MIGRATION}, 2)],
+    [
+        ({}, 1),
+        ({"version": MetadataVersion.IBP_3_5_IV2}, 2),
+        ({"migration": True, "state": ZkMigrationState.MIGRATION}, 2),
+    ],
 )
 def test_the_answer_holds_the_partition_after_the_change(options: dict[str, Any], leader_epoch: int) -> None:
     cluster = Cluster(**options)
@@ -199,8 +203,10 @@ def reassign(cluster: Cluster, replicas: list[int]) -> None:
     cluster.run(lambda ctx: alter_partition_reassignments(ctx, request))
 
 
-@pytest.mark.parametrize(("version", "code"), [(0, E.FENCED_LEADER_EPOCH), (1, E.FENCED_LEADER_EPOCH),
-                                               (2, E.NEW_LEADER_ELECTED), (3, E.NEW_LEADER_ELECTED)])
+@pytest.mark.parametrize(
+    ("version", "code"),
+    [(0, E.FENCED_LEADER_EPOCH), (1, E.FENCED_LEADER_EPOCH), (2, E.NEW_LEADER_ELECTED), (3, E.NEW_LEADER_ELECTED)],
+)
 def test_completing_a_reassignment_that_drops_the_sender_tells_it_so(version: int, code: ErrorCode) -> None:
     cluster = ready()
     reassign(cluster, [2, 3])

@@ -73,8 +73,13 @@ def image_of(acls: Iterable[Acl]) -> MetadataImage:
 
 def add(image: MetadataImage, number: int, acl: Acl) -> None:
     record = AccessControlEntryRecord(
-        id=acl_id(number), resource_type=acl.resource_type, resource_name=acl.resource_name,
-        pattern_type=acl.pattern_type, principal=acl.principal, host=acl.host, operation=acl.operation,
+        id=acl_id(number),
+        resource_type=acl.resource_type,
+        resource_name=acl.resource_name,
+        pattern_type=acl.pattern_type,
+        principal=acl.principal,
+        host=acl.host,
+        operation=acl.operation,
         permission_type=acl.permission_type,
     )
     image.apply(record, image.offset + 1, 1)
@@ -172,7 +177,11 @@ def test_everyone_is_allowed_where_there_are_no_entries(acl: Acl | None, allowed
 def test_super_users_may_do_anything() -> None:
     made = authorizer(entry(Op.ALL, DENY, "*", principal="User:*"), super_users=" User:root ;User:CN=a,OU=b;; ")
     for principal, allowed in (
-        ("User:root", True), ("User:CN=a,OU=b", True), ("User:CN=a", False), ("Group:root", False), (ALICE, False),
+        ("User:root", True),
+        ("User:CN=a,OU=b", True),
+        ("User:CN=a", False),
+        ("Group:root", False),
+        (ALICE, False),
     ):
         assert made.authorize(principal, HOST, Op.WRITE, TOPIC, "orders") is allowed
 
@@ -212,9 +221,14 @@ def test_hosts_are_those_of_java(address: str, text: str) -> None:
 
 NAMES = st.sampled_from(["*", "a", "ab", "abc", "b", "a*"])
 ENTRIES = st.builds(
-    entry, st.sampled_from([Op.ALL, Op.READ, Op.DESCRIBE]), st.sampled_from([ALLOW, DENY]), NAMES,
-    st.sampled_from([LITERAL, PREFIXED]), st.sampled_from([ALICE, "User:*", "User:bob"]),
-    st.sampled_from(["*", HOST, "10.0.0.8"]), st.sampled_from([TOPIC, USER]),
+    entry,
+    st.sampled_from([Op.ALL, Op.READ, Op.DESCRIBE]),
+    st.sampled_from([ALLOW, DENY]),
+    NAMES,
+    st.sampled_from([LITERAL, PREFIXED]),
+    st.sampled_from([ALICE, "User:*", "User:bob"]),
+    st.sampled_from(["*", HOST, "10.0.0.8"]),
+    st.sampled_from([TOPIC, USER]),
 )
 
 
@@ -252,13 +266,14 @@ def test_a_prefix_that_goes_leaves_others_of_its_length() -> None:
 
 def _decided(acls: Iterable[Acl], operation: AclOperation, name: str, default: bool) -> bool:
     on_it = [
-        acl for acl in acls
-        if acl.resource_type == TOPIC and (
-            acl.resource_name in (name, "*") if acl.pattern_type == LITERAL else name.startswith(acl.resource_name)
-        )
+        acl
+        for acl in acls
+        if acl.resource_type == TOPIC
+        and (acl.resource_name in (name, "*") if acl.pattern_type == LITERAL else name.startswith(acl.resource_name))
     ]
     hits = [
-        acl for acl in on_it
+        acl
+        for acl in on_it
         if acl.principal != "User:bob" and acl.host != "10.0.0.8" and acl.operation in (Op.ALL, operation)
     ]
     if any(acl.permission_type == DENY for acl in hits):
@@ -319,7 +334,9 @@ def test_create_topics_tells_those_who_may_describe_configs(cluster: Cluster) ->
 def test_delete_topics_hides_what_may_not_be_seen(cluster: Cluster) -> None:
     ids = {name: topic.id for name, topic in cluster.image.topics_by_name.items()}
     rights = Rights(
-        (Op.DESCRIBE, TOPIC, "seen"), (Op.DESCRIBE, TOPIC, "owned"), (Op.DELETE, TOPIC, "owned"),
+        (Op.DESCRIBE, TOPIC, "seen"),
+        (Op.DESCRIBE, TOPIC, "owned"),
+        (Op.DELETE, TOPIC, "owned"),
         (Op.DESCRIBE, TOPIC, "absent"),
     )
     unknown = bytes(15) + b"\x09"
@@ -327,12 +344,18 @@ def test_delete_topics_hides_what_may_not_be_seen(cluster: Cluster) -> None:
     states += [DeleteTopicState(topic_id=topic_id) for topic_id in (ids["owned"], ids["seen"], ids["hidden"], unknown)]
     request = DeleteTopicsRequestData(topics=states)
     response = cluster.run(lambda ctx: delete_topics(ctx, request, 6, rights))
-    assert sorted((r.name or "", r.topic_id, r.error_code) for r in response.responses) == sorted([
-        ("owned", ids["owned"], ErrorCode.INVALID_REQUEST),
-        ("seen", ZERO_UUID, REFUSED), ("hidden", ZERO_UUID, REFUSED), ("absent and hidden", ZERO_UUID, REFUSED),
-        ("absent", ZERO_UUID, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION),
-        ("seen", ids["seen"], REFUSED), ("", ids["hidden"], REFUSED), ("", unknown, ErrorCode.UNKNOWN_TOPIC_ID),
-    ])
+    assert sorted((r.name or "", r.topic_id, r.error_code) for r in response.responses) == sorted(
+        [
+            ("owned", ids["owned"], ErrorCode.INVALID_REQUEST),
+            ("seen", ZERO_UUID, REFUSED),
+            ("hidden", ZERO_UUID, REFUSED),
+            ("absent and hidden", ZERO_UUID, REFUSED),
+            ("absent", ZERO_UUID, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION),
+            ("seen", ids["seen"], REFUSED),
+            ("", ids["hidden"], REFUSED),
+            ("", unknown, ErrorCode.UNKNOWN_TOPIC_ID),
+        ]
+    )
     assert cluster.messages == []
 
 
@@ -352,9 +375,9 @@ def test_create_partitions(cluster: Cluster) -> None:
 
 RESOURCES = [(2, "owned"), (2, "seen"), (4, "1"), (4, ""), (16, "m"), (8, "3000"), (99, "x")]
 TOPIC_RIGHTS = Rights((Op.ALTER_CONFIGS, TOPIC, "owned"), (Op.DESCRIBE_CONFIGS, TOPIC, "owned"))
-CLUSTER_RIGHTS = Rights(*(
-    (op, CLUSTER, CLUSTER_NAME) for op in (Op.ALTER_CONFIGS, Op.DESCRIBE_CONFIGS, Op.CLUSTER_ACTION)
-))
+CLUSTER_RIGHTS = Rights(
+    *((op, CLUSTER, CLUSTER_NAME) for op in (Op.ALTER_CONFIGS, Op.DESCRIBE_CONFIGS, Op.CLUSTER_ACTION))
+)
 CONFIG_CODES = {
     TOPIC_RIGHTS: [0, REFUSED, CLUSTER_REFUSED, CLUSTER_REFUSED, CLUSTER_REFUSED, CLUSTER_REFUSED],
     CLUSTER_RIGHTS: [REFUSED, REFUSED, 0, 0, 0, 0],

@@ -24,7 +24,9 @@ from tests.controller.cluster import Cluster
 TOPIC, BROKER, LOGGER = ResourceType.TOPIC, ResourceType.BROKER, ResourceType.BROKER_LOGGER
 CLIENT_METRICS = ResourceType.CLIENT_METRICS
 OWN, NODE, CLUSTER = (
-    ConfigSource.DYNAMIC_TOPIC_CONFIG, ConfigSource.DYNAMIC_BROKER_CONFIG, ConfigSource.DYNAMIC_DEFAULT_BROKER_CONFIG
+    ConfigSource.DYNAMIC_TOPIC_CONFIG,
+    ConfigSource.DYNAMIC_BROKER_CONFIG,
+    ConfigSource.DYNAMIC_DEFAULT_BROKER_CONFIG,
 )
 STATIC, DEFAULT = ConfigSource.STATIC_BROKER_CONFIG, ConfigSource.DEFAULT_CONFIG
 
@@ -38,10 +40,12 @@ def cluster() -> Cluster:
 
 
 def put(cluster: Cluster, resource_type: int, name: str, **configs: str) -> None:
-    cluster.apply([
-        ApiMessageAndVersion(ConfigRecord(resource_type, name, key.replace("_", "."), value), 0)
-        for key, value in configs.items()
-    ])
+    cluster.apply(
+        [
+            ApiMessageAndVersion(ConfigRecord(resource_type, name, key.replace("_", "."), value), 0)
+            for key, value in configs.items()
+        ]
+    )
 
 
 def describe(
@@ -72,14 +76,24 @@ RECORDED: dict[str, Any] = json.loads(
 only, sensitive; described configs also type and synonyms, each with name, value, source."""
 
 
-@pytest.mark.parametrize(("answer", "resource_type", "name"), [
-    ("topic", TOPIC, "t"), ("own", BROKER, "1"), ("cluster", BROKER, ""),
-])
+@pytest.mark.parametrize(
+    ("answer", "resource_type", "name"),
+    [
+        ("topic", TOPIC, "t"),
+        ("own", BROKER, "1"),
+        ("cluster", BROKER, ""),
+    ],
+)
 def test_what_kafka_describes(answer: str, resource_type: int, name: str) -> None:
     described = describe(recorded_cluster(), resource_type, name).configs
     assert [
         [
-            found.name, found.value, found.config_source, found.read_only, found.is_sensitive, found.config_type,
+            found.name,
+            found.value,
+            found.config_source,
+            found.read_only,
+            found.is_sensitive,
+            found.config_type,
             [[synonym.name, synonym.value, synonym.source] for synonym in found.synonyms],
         ]
         for found in described
@@ -123,7 +137,11 @@ def test_a_topics_value_comes_from_the_nearest_place(cluster: Cluster) -> None:
     found = entry(cluster, TOPIC, "t", key)
     assert value_of(found) == ("5", OWN)
     assert [(synonym.value, synonym.source) for synonym in found.synonyms] == [
-        ("5", OWN), ("4", NODE), ("3", CLUSTER), ("2", STATIC), ("1", DEFAULT)
+        ("5", OWN),
+        ("4", NODE),
+        ("3", CLUSTER),
+        ("2", STATIC),
+        ("1", DEFAULT),
     ]
     assert value_of(entry(cluster, TOPIC, "t", "flush.messages")) == ("9223372036854775807", DEFAULT)
 
@@ -171,7 +189,9 @@ def test_hours_that_cannot_be_read_count_as_none(cluster: Cluster) -> None:
 def test_unclean_election_goes_by_the_effective_config() -> None:
     cluster = Cluster()
     for resource_type, name, text, enabled in (
-        (BROKER, "", "true", True), (BROKER, "3000", "false", False), (TOPIC, "t", "TRUE", True),
+        (BROKER, "", "true", True),
+        (BROKER, "3000", "false", False),
+        (TOPIC, "t", "TRUE", True),
     ):
         assert unclean_leader_election_enabled(cluster.image, cluster.config, "t") is not enabled
         put(cluster, resource_type, name, unclean_leader_election_enable=text)
@@ -183,9 +203,9 @@ def test_unclean_election_goes_by_the_effective_config() -> None:
 def test_the_controllers_own_configs(cluster: Cluster) -> None:
     put(cluster, BROKER, "3000", log_cleaner_threads="2", num_partitions="9", log_cleaner_backoff_ms="bad")
     shown = {found.name: found for found in describe(cluster, BROKER, "3000").configs}
-    assert shown.keys() == {
-        name for name, definition in BROKER_CONFIGS.items() if not definition.internal
-    } | {"any.thing"}
+    assert shown.keys() == {name for name, definition in BROKER_CONFIGS.items() if not definition.internal} | {
+        "any.thing"
+    }
     assert value_of(shown["node.id"]) == ("3000", STATIC)
     assert value_of(shown["broker.id"]) == ("3000", STATIC)
     assert value_of(shown["log.cleaner.threads"]) == ("2", NODE)
@@ -209,7 +229,8 @@ def test_the_cluster_wide_configs(cluster: Cluster) -> None:
     put(cluster, BROKER, "", listener_name_a_ssl_keystore_type="PEM", listener_name_a_max_connections="5")
     found = {one.name: one for one in describe(cluster, BROKER, "").configs}
     assert {name: value_of(one) for name, one in found.items()} == {
-        "log.cleaner.threads": (" 2 ", CLUSTER), "own.config": (None, CLUSTER),
+        "log.cleaner.threads": (" 2 ", CLUSTER),
+        "own.config": (None, CLUSTER),
         "listener.name.a.max.connections": ("5", CLUSTER),
     }
     assert [synonym.name for synonym in found["log.cleaner.threads"].synonyms] == ["log.cleaner.threads"]
@@ -217,13 +238,22 @@ def test_the_cluster_wide_configs(cluster: Cluster) -> None:
     assert value_of(entry(cluster, BROKER, "3000", "listener.name.a.ssl.keystore.type")) == ("PEM", NODE)
 
 
-@pytest.mark.parametrize(("resource_type", "name", "code"), [
-    (TOPIC, "missing", ErrorCode.UNKNOWN_TOPIC_OR_PARTITION), (TOPIC, "a b", ErrorCode.INVALID_TOPIC_EXCEPTION),
-    (TOPIC, "", ErrorCode.INVALID_TOPIC_EXCEPTION), (BROKER, "1", ErrorCode.INVALID_REQUEST),
-    (BROKER, "x", ErrorCode.INVALID_REQUEST), (BROKER, "03000", ErrorCode.NONE),
-    (LOGGER, "", ErrorCode.INVALID_REQUEST), (LOGGER, "1", ErrorCode.INVALID_REQUEST), (LOGGER, "3000", ErrorCode.NONE),
-    (CLIENT_METRICS, "", ErrorCode.INVALID_REQUEST), (CLIENT_METRICS, "m", ErrorCode.NONE),
-])
+@pytest.mark.parametrize(
+    ("resource_type", "name", "code"),
+    [
+        (TOPIC, "missing", ErrorCode.UNKNOWN_TOPIC_OR_PARTITION),
+        (TOPIC, "a b", ErrorCode.INVALID_TOPIC_EXCEPTION),
+        (TOPIC, "", ErrorCode.INVALID_TOPIC_EXCEPTION),
+        (BROKER, "1", ErrorCode.INVALID_REQUEST),
+        (BROKER, "x", ErrorCode.INVALID_REQUEST),
+        (BROKER, "03000", ErrorCode.NONE),
+        (LOGGER, "", ErrorCode.INVALID_REQUEST),
+        (LOGGER, "1", ErrorCode.INVALID_REQUEST),
+        (LOGGER, "3000", ErrorCode.NONE),
+        (CLIENT_METRICS, "", ErrorCode.INVALID_REQUEST),
+        (CLIENT_METRICS, "m", ErrorCode.NONE),
+    ],
+)
 def test_which_resources_are_described(cluster: Cluster, resource_type: int, name: str, code: ErrorCode) -> None:
     result = describe(cluster, resource_type, name)
     assert result.error_code == code
@@ -232,9 +262,9 @@ def test_which_resources_are_described(cluster: Cluster, resource_type: int, nam
 
 @pytest.mark.parametrize("resource_type", [-1, 0, 5, ResourceType.GROUP])
 def test_an_unexpected_type_spoils_the_whole_request(cluster: Cluster, resource_type: int) -> None:
-    request = DescribeConfigsRequestData([
-        DescribeConfigsResource(TOPIC, "t", None), DescribeConfigsResource(resource_type, "x", None)
-    ])
+    request = DescribeConfigsRequestData(
+        [DescribeConfigsResource(TOPIC, "t", None), DescribeConfigsResource(resource_type, "x", None)]
+    )
     with pytest.raises(ApiError) as refused:
         describe_configs(cluster.image, cluster.config, request)
     assert refused.value.code is ErrorCode.INVALID_REQUEST

@@ -23,31 +23,46 @@ from pykraft.controller.config_values import (
 )
 
 
-@pytest.mark.parametrize(("value_type", "text", "value"), [
-    (ConfigType.BOOLEAN, " TRUE ", True),
-    (ConfigType.BOOLEAN, "False", False),
-    (ConfigType.SHORT, "-32768", -32768),
-    (ConfigType.INT, "+7", 7),
-    (ConfigType.INT, " 2147483647 ", 2147483647),
-    (ConfigType.LONG, "-9223372036854775808", -(2**63)),
-    (ConfigType.DOUBLE, "1e3", 1000.0),
-    (ConfigType.DOUBLE, ".5d", 0.5),
-    (ConfigType.DOUBLE, "Infinity", math.inf),
-    (ConfigType.LIST, "", ()),
-    (ConfigType.LIST, " a , b,", ("a", "b", "")),
-    (ConfigType.STRING, " x ", "x"),
-    (ConfigType.CLASS, "a.B", "a.B"),
-    (ConfigType.PASSWORD, " p ", "p"),
-])
+@pytest.mark.parametrize(
+    ("value_type", "text", "value"),
+    [
+        (ConfigType.BOOLEAN, " TRUE ", True),
+        (ConfigType.BOOLEAN, "False", False),
+        (ConfigType.SHORT, "-32768", -32768),
+        (ConfigType.INT, "+7", 7),
+        (ConfigType.INT, " 2147483647 ", 2147483647),
+        (ConfigType.LONG, "-9223372036854775808", -(2**63)),
+        (ConfigType.DOUBLE, "1e3", 1000.0),
+        (ConfigType.DOUBLE, ".5d", 0.5),
+        (ConfigType.DOUBLE, "Infinity", math.inf),
+        (ConfigType.LIST, "", ()),
+        (ConfigType.LIST, " a , b,", ("a", "b", "")),
+        (ConfigType.STRING, " x ", "x"),
+        (ConfigType.CLASS, "a.B", "a.B"),
+        (ConfigType.PASSWORD, " p ", "p"),
+    ],
+)
 def test_values_are_read(value_type: ConfigType, text: str, value: ConfigValue) -> None:
     assert parse_value("key", text, value_type) == value
 
 
-@pytest.mark.parametrize(("value_type", "text"), [
-    (ConfigType.BOOLEAN, "yes"), (ConfigType.BOOLEAN, ""), (ConfigType.SHORT, "32768"), (ConfigType.INT, "2147483648"),
-    (ConfigType.INT, "1_0"), (ConfigType.INT, "1.0"), (ConfigType.INT, ""), (ConfigType.LONG, "9223372036854775808"),
-    (ConfigType.LONG, "0x1"), (ConfigType.DOUBLE, "one"), (ConfigType.DOUBLE, "1_0.5"), (ConfigType.DOUBLE, "inf"),
-])
+@pytest.mark.parametrize(
+    ("value_type", "text"),
+    [
+        (ConfigType.BOOLEAN, "yes"),
+        (ConfigType.BOOLEAN, ""),
+        (ConfigType.SHORT, "32768"),
+        (ConfigType.INT, "2147483648"),
+        (ConfigType.INT, "1_0"),
+        (ConfigType.INT, "1.0"),
+        (ConfigType.INT, ""),
+        (ConfigType.LONG, "9223372036854775808"),
+        (ConfigType.LONG, "0x1"),
+        (ConfigType.DOUBLE, "one"),
+        (ConfigType.DOUBLE, "1_0.5"),
+        (ConfigType.DOUBLE, "inf"),
+    ],
+)
 def test_values_that_cannot_be_read_are_refused_by_key(value_type: ConfigType, text: str) -> None:
     with pytest.raises(ConfigValueError, match=r"for configuration the\.key"):
         parse_value("the.key", text, value_type)
@@ -62,12 +77,25 @@ def test_integers_are_read_within_their_bits(number: int) -> None:
             parse_integer(str(number), 32)
 
 
-@pytest.mark.parametrize(("value", "text"), [
-    (0.0, "0.0"), (-0.0, "-0.0"), (0.5, "0.5"), (0.001, "0.001"), (9999999.0, "9999999.0"), (1e7, "1.0E7"),
-    (0.0001, "1.0E-4"), (1.5e-5, "1.5E-5"), (-12345678.9, "-1.23456789E7"), (99999999.9999999, "9.99999999999999E7"),
-    (1.7976931348623157e308, "1.7976931348623157E308"), (math.inf, "Infinity"), (-math.inf, "-Infinity"),
-    (math.nan, "NaN"),
-])
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0.0"),
+        (-0.0, "-0.0"),
+        (0.5, "0.5"),
+        (0.001, "0.001"),
+        (9999999.0, "9999999.0"),
+        (1e7, "1.0E7"),
+        (0.0001, "1.0E-4"),
+        (1.5e-5, "1.5E-5"),
+        (-12345678.9, "-1.23456789E7"),
+        (99999999.9999999, "9.99999999999999E7"),
+        (1.7976931348623157e308, "1.7976931348623157E308"),
+        (math.inf, "Infinity"),
+        (-math.inf, "-Infinity"),
+        (math.nan, "NaN"),
+    ],
+)
 def test_doubles_are_shown_as_java_shows_them(value: float, text: str) -> None:
     assert java_double_text(value) == text
 
@@ -77,16 +105,33 @@ def test_a_shown_double_reads_back(value: float) -> None:
     assert parse_value("key", java_double_text(value), ConfigType.DOUBLE) == value
 
 
-@pytest.mark.parametrize(("value", "text"), [
-    (True, "true"), (False, "false"), (-2, "-2"), (("a", "b"), "a,b"), ((), ""), ("x", "x"), (0.5, "0.5"),
-])
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (True, "true"),
+        (False, "false"),
+        (-2, "-2"),
+        (("a", "b"), "a,b"),
+        ((), ""),
+        ("x", "x"),
+        (0.5, "0.5"),
+    ],
+)
 def test_values_are_shown(value: ConfigValue, text: str) -> None:
     assert value_text(value) == text
 
 
-@pytest.mark.parametrize(("text", "parts"), [
-    ("", [""]), (",", []), ("a", ["a"]), ("a,", ["a"]), ("a,,b,,", ["a", "", "b"]), (",a", ["", "a"]),
-])
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("", [""]),
+        (",", []),
+        ("a", ["a"]),
+        ("a,", ["a"]),
+        ("a,,b,,", ["a", "", "b"]),
+        (",a", ["", "a"]),
+    ],
+)
 def test_lists_are_split_as_java_splits_them(text: str, parts: list[str]) -> None:
     assert split_like_java(text) == parts
 

@@ -72,25 +72,28 @@ def configs(cluster: Cluster, resource_type: int, name: str) -> dict[str, str]:
     return dict(cluster.image.configs.get(ConfigResource(resource_type, name), {}))
 
 
-@pytest.mark.parametrize(("resource_type", "name", "code"), [
-    (TOPIC, "t", NONE),
-    (TOPIC, "", BAD_REQUEST),
-    (TOPIC, "a b", ErrorCode.INVALID_TOPIC_EXCEPTION),
-    (TOPIC, "missing", ErrorCode.UNKNOWN_TOPIC_OR_PARTITION),
-    (BROKER, "", NONE),
-    (BROKER, "1", NONE),
-    (BROKER, "+01", NONE),
-    (BROKER, "2", ErrorCode.BROKER_ID_NOT_REGISTERED),
-    (BROKER, "-1", BAD_REQUEST),
-    (BROKER, "one", BAD_REQUEST),
-    (BROKER, "2147483647", ErrorCode.BROKER_ID_NOT_REGISTERED),
-    (BROKER, "2147483648", BAD_REQUEST),
-    (CLIENT_METRICS, "m", NONE),
-    (CLIENT_METRICS, "", BAD_REQUEST),
-    (GROUP, "g", ErrorCode.UNSUPPORTED_VERSION),
-    (0, "x", ErrorCode.UNSUPPORTED_VERSION),
-    (5, "x", ErrorCode.UNSUPPORTED_VERSION),
-])
+@pytest.mark.parametrize(
+    ("resource_type", "name", "code"),
+    [
+        (TOPIC, "t", NONE),
+        (TOPIC, "", BAD_REQUEST),
+        (TOPIC, "a b", ErrorCode.INVALID_TOPIC_EXCEPTION),
+        (TOPIC, "missing", ErrorCode.UNKNOWN_TOPIC_OR_PARTITION),
+        (BROKER, "", NONE),
+        (BROKER, "1", NONE),
+        (BROKER, "+01", NONE),
+        (BROKER, "2", ErrorCode.BROKER_ID_NOT_REGISTERED),
+        (BROKER, "-1", BAD_REQUEST),
+        (BROKER, "one", BAD_REQUEST),
+        (BROKER, "2147483647", ErrorCode.BROKER_ID_NOT_REGISTERED),
+        (BROKER, "2147483648", BAD_REQUEST),
+        (CLIENT_METRICS, "m", NONE),
+        (CLIENT_METRICS, "", BAD_REQUEST),
+        (GROUP, "g", ErrorCode.UNSUPPORTED_VERSION),
+        (0, "x", ErrorCode.UNSUPPORTED_VERSION),
+        (5, "x", ErrorCode.UNSUPPORTED_VERSION),
+    ],
+)
 def test_which_resources_may_be_altered(cluster: Cluster, resource_type: int, name: str, code: ErrorCode) -> None:
     assert incremental(cluster, (resource_type, name, [])) == [(resource_type, name, code)]
     assert replace(cluster, (resource_type, name, {})) == [(resource_type, name, code)]
@@ -143,18 +146,21 @@ def test_operations_on_a_topic(cluster: Cluster) -> None:
         assert configs(cluster, TOPIC, "t") == expected
 
 
-@pytest.mark.parametrize(("change", "code"), [
-    (("retention.ms", APPEND, "1"), BAD_CONFIG),
-    (("no.such.config", SUBTRACT, "1"), BAD_CONFIG),
-    (("cleanup.policy", APPEND, None), BAD_REQUEST),
-    (("cleanup.policy", 4, "x"), BAD_REQUEST),
-    (("cleanup.policy", -1, "x"), BAD_REQUEST),
-    (("no.such.config", SET, "1"), BAD_CONFIG),
-    (("no.such.config", DELETE, None), NONE),
-    (("cleanup.policy", APPEND, "bad"), BAD_CONFIG),
-    (("cleanup.policy", APPEND, "compact,,delete"), BAD_CONFIG),
-    (("min.insync.replicas", SET, "0"), BAD_CONFIG),
-])
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (("retention.ms", APPEND, "1"), BAD_CONFIG),
+        (("no.such.config", SUBTRACT, "1"), BAD_CONFIG),
+        (("cleanup.policy", APPEND, None), BAD_REQUEST),
+        (("cleanup.policy", 4, "x"), BAD_REQUEST),
+        (("cleanup.policy", -1, "x"), BAD_REQUEST),
+        (("no.such.config", SET, "1"), BAD_CONFIG),
+        (("no.such.config", DELETE, None), NONE),
+        (("cleanup.policy", APPEND, "bad"), BAD_CONFIG),
+        (("cleanup.policy", APPEND, "compact,,delete"), BAD_CONFIG),
+        (("min.insync.replicas", SET, "0"), BAD_CONFIG),
+    ],
+)
 def test_one_bad_change_spoils_its_resource_only(cluster: Cluster, change: Change, code: ErrorCode) -> None:
     good = ("segment.bytes", SET, "100")
     answers = incremental(cluster, (TOPIC, "t", [good, change]), (TOPIC, "u", [good]))
@@ -214,7 +220,8 @@ def test_replacing_drops_what_is_not_listed(cluster: Cluster) -> None:
     replace(cluster, (TOPIC, "t", {"retention.ms": "5", "flush.ms": "7"}))
     replace(cluster, (TOPIC, "t", {"flush.ms": "8", "segment.ms": None}))
     assert cluster.messages == [
-        ConfigRecord(TOPIC, "t", "flush.ms", "8"), ConfigRecord(TOPIC, "t", "retention.ms", None)
+        ConfigRecord(TOPIC, "t", "flush.ms", "8"),
+        ConfigRecord(TOPIC, "t", "retention.ms", None),
     ]
     assert replace(cluster, (TOPIC, "t", {"flush.ms": "bad"})) == [(TOPIC, "t", BAD_CONFIG)]
     assert configs(cluster, TOPIC, "t") == {"flush.ms": "8"}
@@ -241,28 +248,42 @@ def test_too_many_records_are_refused_as_a_whole(cluster: Cluster, validate_only
     assert incremental(cluster, (BROKER, "", changes[1:]))[0][2] == NONE
 
 
-@pytest.mark.parametrize(("name", "changes", "code"), [
-    ("x", [], BAD_REQUEST),
-    ("1", [], BAD_REQUEST),
-    ("3000", [], NONE),
-    ("3000", [("root", SET, "INFO")], BAD_CONFIG),
-    ("3000", [("root", DELETE, None)], BAD_CONFIG),
-    ("3000", [("root", APPEND, "INFO")], BAD_REQUEST),
-])
+@pytest.mark.parametrize(
+    ("name", "changes", "code"),
+    [
+        ("x", [], BAD_REQUEST),
+        ("1", [], BAD_REQUEST),
+        ("3000", [], NONE),
+        ("3000", [("root", SET, "INFO")], BAD_CONFIG),
+        ("3000", [("root", DELETE, None)], BAD_CONFIG),
+        ("3000", [("root", APPEND, "INFO")], BAD_REQUEST),
+    ],
+)
 def test_loggers_of_this_process(cluster: Cluster, name: str, changes: list[Change], code: ErrorCode) -> None:
     assert incremental(cluster, (LOGGER, name, changes)) == [(LOGGER, name, code)]
     assert replace(cluster, (LOGGER, name, {})) == [(LOGGER, name, BAD_REQUEST)]
 
 
-@pytest.mark.parametrize(("key", "value", "code"), [
-    ("interval.ms", "100", NONE), ("interval.ms", "3600000", NONE), ("interval.ms", "99", BAD_REQUEST),
-    ("interval.ms", "3600001", BAD_REQUEST), ("interval.ms", "soon", ErrorCode.UNKNOWN_SERVER_ERROR),
-    ("interval.ms", "2147483647", BAD_REQUEST), ("interval.ms", "2147483648", ErrorCode.UNKNOWN_SERVER_ERROR),
-    ("metrics", "a,b", NONE), ("no.such.config", "1", BAD_REQUEST),
-    ("match", "client_id=a.*,client_source_port = 1", NONE),
-    ("match", "client_id", BAD_CONFIG), ("match", "client_id=a=b", BAD_CONFIG), ("match", "name=a", BAD_CONFIG),
-    ("match", "client_id=[", BAD_CONFIG), ("match", "", BAD_CONFIG),
-])
+@pytest.mark.parametrize(
+    ("key", "value", "code"),
+    [
+        ("interval.ms", "100", NONE),
+        ("interval.ms", "3600000", NONE),
+        ("interval.ms", "99", BAD_REQUEST),
+        ("interval.ms", "3600001", BAD_REQUEST),
+        ("interval.ms", "soon", ErrorCode.UNKNOWN_SERVER_ERROR),
+        ("interval.ms", "2147483647", BAD_REQUEST),
+        ("interval.ms", "2147483648", ErrorCode.UNKNOWN_SERVER_ERROR),
+        ("metrics", "a,b", NONE),
+        ("no.such.config", "1", BAD_REQUEST),
+        ("match", "client_id=a.*,client_source_port = 1", NONE),
+        ("match", "client_id", BAD_CONFIG),
+        ("match", "client_id=a=b", BAD_CONFIG),
+        ("match", "name=a", BAD_CONFIG),
+        ("match", "client_id=[", BAD_CONFIG),
+        ("match", "", BAD_CONFIG),
+    ],
+)
 def test_client_metrics(cluster: Cluster, key: str, value: str, code: ErrorCode) -> None:
     assert incremental(cluster, (CLIENT_METRICS, "m", [(key, SET, value)])) == [(CLIENT_METRICS, "m", code)]
     assert incremental(cluster, (CLIENT_METRICS, "m", [("metrics", APPEND, "x")]))[0][2] == BAD_CONFIG
@@ -271,11 +292,13 @@ def test_client_metrics(cluster: Cluster, key: str, value: str, code: ErrorCode)
 def test_new_topics_get_checked_configs(cluster: Cluster) -> None:
     records = create_topic_configs(cluster.ctx(), "new", {"retention.ms": "5", "flush.ms": "6"})
     assert [record.message for record in records] == [
-        ConfigRecord(TOPIC, "new", "retention.ms", "5"), ConfigRecord(TOPIC, "new", "flush.ms", "6")
+        ConfigRecord(TOPIC, "new", "retention.ms", "5"),
+        ConfigRecord(TOPIC, "new", "flush.ms", "6"),
     ]
     assert create_topic_configs(cluster.ctx(), "new", {}) == []
     for name, configs_of_topic, code in (
-        ("new", {"retention.ms": "x"}, BAD_CONFIG), ("", {"retention.ms": "5"}, BAD_REQUEST),
+        ("new", {"retention.ms": "x"}, BAD_CONFIG),
+        ("", {"retention.ms": "5"}, BAD_REQUEST),
         ("a b", {"retention.ms": "x"}, ErrorCode.INVALID_TOPIC_EXCEPTION),
     ):
         with pytest.raises(ApiError) as refused:

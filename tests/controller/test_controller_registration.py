@@ -34,8 +34,10 @@ def test_a_controller_s_registration_is_written_as_sent() -> None:
 
 @pytest.mark.parametrize(
     ("version", "protocol", "code"),
-    [(MetadataVersion.IBP_3_6_IV2, 0, ErrorCode.UNSUPPORTED_VERSION),
-     (MetadataVersion.IBP_3_7_IV0, 4, ErrorCode.INVALID_REGISTRATION)],
+    [
+        (MetadataVersion.IBP_3_6_IV2, 0, ErrorCode.UNSUPPORTED_VERSION),
+        (MetadataVersion.IBP_3_7_IV0, 4, ErrorCode.INVALID_REGISTRATION),
+    ],
 )
 def test_what_is_refused(version: MetadataVersion, protocol: int, code: ErrorCode) -> None:
     cluster = Cluster(version)

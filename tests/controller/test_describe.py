@@ -20,14 +20,17 @@ UNKNOWN_OPERATIONS = -(1 << 31)
 
 def registered(*controllers: tuple[int, str]) -> Cluster:
     cluster = Cluster()
-    cluster.apply([
-        ApiMessageAndVersion(
-            RegisterControllerRecord(
-                controller_id, end_points=[ControllerEndpoint(listener, "host", 9000 + controller_id, 0)]
-            ), 0,
-        )
-        for controller_id, listener in controllers
-    ])
+    cluster.apply(
+        [
+            ApiMessageAndVersion(
+                RegisterControllerRecord(
+                    controller_id, end_points=[ControllerEndpoint(listener, "host", 9000 + controller_id, 0)]
+                ),
+                0,
+            )
+            for controller_id, listener in controllers
+        ]
+    )
     return cluster
 
 
@@ -48,7 +51,8 @@ def test_controllers_with_the_listener_are_described() -> None:
     answer = ask(registered((1, "CONTROLLER"), (2, "OTHER"), (3, "CONTROLLER")))
     assert (answer.cluster_id, answer.controller_id, answer.endpoint_type) == (CLUSTER_ID, 1, CONTROLLERS)
     assert [(node.broker_id, node.host, node.port, node.rack) for node in answer.brokers] == [
-        (1, "host", 9001, None), (3, "host", 9003, None)
+        (1, "host", 9001, None),
+        (3, "host", 9003, None),
     ]
     assert answer.cluster_authorized_operations == UNKNOWN_OPERATIONS
 
@@ -62,10 +66,15 @@ def test_authorized_operations_are_all() -> None:
     assert ask(registered((1, "CONTROLLER")), operations=True).cluster_authorized_operations == 0b1_1111_1010_0000
 
 
-@pytest.mark.parametrize(("endpoint_type", "version", "code"), [
-    (BROKERS, 1, ErrorCode.MISMATCHED_ENDPOINT_TYPE), (BROKERS, 0, ErrorCode.INVALID_REQUEST),
-    (0, 1, ErrorCode.UNSUPPORTED_ENDPOINT_TYPE), (3, 1, ErrorCode.UNSUPPORTED_ENDPOINT_TYPE),
-])
+@pytest.mark.parametrize(
+    ("endpoint_type", "version", "code"),
+    [
+        (BROKERS, 1, ErrorCode.MISMATCHED_ENDPOINT_TYPE),
+        (BROKERS, 0, ErrorCode.INVALID_REQUEST),
+        (0, 1, ErrorCode.UNSUPPORTED_ENDPOINT_TYPE),
+        (3, 1, ErrorCode.UNSUPPORTED_ENDPOINT_TYPE),
+    ],
+)
 def test_other_endpoints_are_refused(endpoint_type: int, version: int, code: ErrorCode) -> None:
     answer = ask(registered((1, "CONTROLLER")), endpoint_type=endpoint_type, version=version)
     assert (answer.error_code, answer.brokers, answer.cluster_id) == (code, [], "")

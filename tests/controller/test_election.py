@@ -41,13 +41,19 @@ def test_preferred_and_unclean_elections_one_by_one() -> None:
     # a-0: 1 leads, a-1: 1 leads and 2 is out of sync, a-2: nobody (ISR 3), b-0: nobody, c-0: 1 leads.
     a, b, c = (TopicPartitions(name, [0, 1, 2] if name == "a" else [0]) for name in "abc")
     assert elect(cluster, PREFERRED, a, b, TopicPartitions("a", [7]), TopicPartitions("x", [0])) == {
-        ("a", 0): E.ELECTION_NOT_NEEDED, ("a", 1): E.PREFERRED_LEADER_NOT_AVAILABLE,
-        ("a", 2): E.PREFERRED_LEADER_NOT_AVAILABLE, ("b", 0): E.PREFERRED_LEADER_NOT_AVAILABLE,
-        ("a", 7): E.UNKNOWN_TOPIC_OR_PARTITION, ("x", 0): E.UNKNOWN_TOPIC_OR_PARTITION,
+        ("a", 0): E.ELECTION_NOT_NEEDED,
+        ("a", 1): E.PREFERRED_LEADER_NOT_AVAILABLE,
+        ("a", 2): E.PREFERRED_LEADER_NOT_AVAILABLE,
+        ("b", 0): E.PREFERRED_LEADER_NOT_AVAILABLE,
+        ("a", 7): E.UNKNOWN_TOPIC_OR_PARTITION,
+        ("x", 0): E.UNKNOWN_TOPIC_OR_PARTITION,
     }
     assert elect(cluster, UNCLEAN, a, b, c) == {
-        ("a", 0): E.ELECTION_NOT_NEEDED, ("a", 1): E.ELECTION_NOT_NEEDED, ("a", 2): E.NONE,
-        ("b", 0): E.ELIGIBLE_LEADERS_NOT_AVAILABLE, ("c", 0): E.ELECTION_NOT_NEEDED,
+        ("a", 0): E.ELECTION_NOT_NEEDED,
+        ("a", 1): E.ELECTION_NOT_NEEDED,
+        ("a", 2): E.NONE,
+        ("b", 0): E.ELIGIBLE_LEADERS_NOT_AVAILABLE,
+        ("c", 0): E.ELECTION_NOT_NEEDED,
     }
     led = cluster.partition("a", 2)
     assert (led.leader, led.isr, led.leader_recovery_state) == (2, (2,), 1)

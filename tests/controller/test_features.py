@@ -33,16 +33,37 @@ def update(
     return [(result.feature, ErrorCode(result.error_code)) for result in response.results]
 
 
-@pytest.mark.parametrize(("current", "level", "kind", "code"), [
-    (V34, 21, UP, NONE), (V34, 8, UP, NONE), (V34, 8, SAFE, NONE), (V34, 22, UP, REFUSED), (V34, 21, SAFE, REFUSED),
-    (V34, 21, UNSAFE, REFUSED), (V34, 9, 0, REFUSED), (V34, 9, 4, REFUSED), (V34, -1, UP, REFUSED),
-    (V34, 0, SAFE, REFUSED), (V34, 7, UP, REFUSED), (V34, 7, SAFE, REFUSED), (V34, 7, UNSAFE, REFUSED),
-    (V39, 17, UP, REFUSED), (V39, 17, SAFE, NONE), (V39, 17, UNSAFE, NONE), (V39, 16, SAFE, REFUSED),
-    (V39, 20, SAFE, NONE), (V37, 16, SAFE, REFUSED), (V37, 16, UNSAFE, REFUSED),
-    (MetadataVersion.IBP_3_3_IV0, 4, SAFE, NONE), (MetadataVersion.IBP_3_3_IV0, 3, SAFE, REFUSED),
-    (MetadataVersion.IBP_3_0_IV1, 1, UP, REFUSED), (MetadataVersion.IBP_3_0_IV1, 4, UP, NONE),
-    (MetadataVersion.IBP_3_6_IV0, 11, SAFE, NONE), (MetadataVersion.IBP_3_6_IV0, 10, SAFE, REFUSED),
-])
+@pytest.mark.parametrize(
+    ("current", "level", "kind", "code"),
+    [
+        (V34, 21, UP, NONE),
+        (V34, 8, UP, NONE),
+        (V34, 8, SAFE, NONE),
+        (V34, 22, UP, REFUSED),
+        (V34, 21, SAFE, REFUSED),
+        (V34, 21, UNSAFE, REFUSED),
+        (V34, 9, 0, REFUSED),
+        (V34, 9, 4, REFUSED),
+        (V34, -1, UP, REFUSED),
+        (V34, 0, SAFE, REFUSED),
+        (V34, 7, UP, REFUSED),
+        (V34, 7, SAFE, REFUSED),
+        (V34, 7, UNSAFE, REFUSED),
+        (V39, 17, UP, REFUSED),
+        (V39, 17, SAFE, NONE),
+        (V39, 17, UNSAFE, NONE),
+        (V39, 16, SAFE, REFUSED),
+        (V39, 20, SAFE, NONE),
+        (V37, 16, SAFE, REFUSED),
+        (V37, 16, UNSAFE, REFUSED),
+        (MetadataVersion.IBP_3_3_IV0, 4, SAFE, NONE),
+        (MetadataVersion.IBP_3_3_IV0, 3, SAFE, REFUSED),
+        (MetadataVersion.IBP_3_0_IV1, 1, UP, REFUSED),
+        (MetadataVersion.IBP_3_0_IV1, 4, UP, NONE),
+        (MetadataVersion.IBP_3_6_IV0, 11, SAFE, NONE),
+        (MetadataVersion.IBP_3_6_IV0, 10, SAFE, REFUSED),
+    ],
+)
 def test_moves_of_metadata_version(current: MetadataVersion, level: int, kind: int, code: ErrorCode) -> None:
     cluster = Cluster(current)
     assert update(cluster, (FEATURE_NAME, level, kind), validate_only=True) == [(FEATURE_NAME, code)]
@@ -52,10 +73,15 @@ def test_moves_of_metadata_version(current: MetadataVersion, level: int, kind: i
     assert cluster.image.metadata_version == (level if code is NONE else current)
 
 
-@pytest.mark.parametrize(("state", "code"), [
-    (ZkMigrationState.NONE, NONE), (ZkMigrationState.PRE_MIGRATION, REFUSED), (ZkMigrationState.MIGRATION, REFUSED),
-    (ZkMigrationState.POST_MIGRATION, NONE),
-])
+@pytest.mark.parametrize(
+    ("state", "code"),
+    [
+        (ZkMigrationState.NONE, NONE),
+        (ZkMigrationState.PRE_MIGRATION, REFUSED),
+        (ZkMigrationState.MIGRATION, REFUSED),
+        (ZkMigrationState.POST_MIGRATION, NONE),
+    ],
+)
 def test_metadata_version_stays_during_a_migration(state: ZkMigrationState, code: ErrorCode) -> None:
     cluster = Cluster(V34, state=state)
     answers = update(cluster, (FEATURE_NAME, 9, UP), (KRAFT_VERSION, 1, UP))
@@ -70,7 +96,8 @@ def test_every_broker_must_support_a_level_fenced_ones_too() -> None:
     cluster = Cluster(V34)
     cluster.register(2, features=[Feature(FEATURE_NAME, 1, 11)])
     assert update(cluster, (FEATURE_NAME, 11, UP), (KRAFT_VERSION, 1, UP)) == [
-        (KRAFT_VERSION, REFUSED), (FEATURE_NAME, NONE)
+        (KRAFT_VERSION, REFUSED),
+        (FEATURE_NAME, NONE),
     ]
 
 
@@ -92,7 +119,12 @@ def test_every_controller_must_have_registered_its_support() -> None:
 def test_other_features() -> None:
     cluster = Cluster()
     for level, kind, code in (
-        (0, UP, NONE), (1, SAFE, REFUSED), (2, UP, REFUSED), (-1, UP, REFUSED), (1, UP, NONE), (0, UP, REFUSED),
+        (0, UP, NONE),
+        (1, SAFE, REFUSED),
+        (2, UP, REFUSED),
+        (-1, UP, REFUSED),
+        (1, UP, NONE),
+        (0, UP, REFUSED),
         (0, SAFE, NONE),
     ):
         assert update(cluster, (KRAFT_VERSION, level, kind)) == [(KRAFT_VERSION, code)]
@@ -106,7 +138,9 @@ def test_other_features() -> None:
 def test_features_are_taken_one_by_one() -> None:
     cluster = Cluster(V34)
     assert update(cluster, ("z", 1, UP), (FEATURE_NAME, 9, UP), ("a", 1, UP)) == [
-        ("a", REFUSED), (FEATURE_NAME, NONE), ("z", REFUSED)
+        ("a", REFUSED),
+        (FEATURE_NAME, NONE),
+        ("z", REFUSED),
     ]
     assert cluster.messages == [FeatureLevelRecord(FEATURE_NAME, 9)]
     assert update(cluster, (FEATURE_NAME, 99, UP), (FEATURE_NAME, 10, UP)) == [(FEATURE_NAME, NONE)]
@@ -121,5 +155,6 @@ def test_allow_downgrade_of_version_0_counts_for_nothing() -> None:
 
 def test_what_this_controller_supports() -> None:
     assert {(found.name, found.min_version, found.max_version) for found in SUPPORTED_FEATURES["3.9"]} == {
-        (FEATURE_NAME, 1, 21), (KRAFT_VERSION, 0, 1)
+        (FEATURE_NAME, 1, 21),
+        (KRAFT_VERSION, 0, 1),
     }

@@ -114,8 +114,10 @@ def test_an_unclean_topic_is_led_by_whoever_comes_first() -> None:
 
 @pytest.mark.parametrize(
     ("version", "fence", "unfence"),
-    [(V.IBP_3_3_IV1, FenceBrokerRecord, UnfenceBrokerRecord),
-     (V.IBP_3_3_IV2, BrokerRegistrationChangeRecord, BrokerRegistrationChangeRecord)],
+    [
+        (V.IBP_3_3_IV1, FenceBrokerRecord, UnfenceBrokerRecord),
+        (V.IBP_3_3_IV2, BrokerRegistrationChangeRecord, BrokerRegistrationChangeRecord),
+    ],
 )
 def test_how_fencing_is_written_depends_on_the_metadata_version(
     version: MetadataVersion, fence: type, unfence: type

@@ -27,8 +27,16 @@ N, F, S, FS = Wish
 
 def broker(broker_id: int = 1, *, fenced: bool = False) -> BrokerRegistration:
     return BrokerRegistration(
-        id=broker_id, epoch=REGISTERED_AT, incarnation_id=bytes(16), listeners=(), features=(), rack=None,
-        fenced=fenced, in_controlled_shutdown=False, is_migrating_zk_broker=False, directories=(),
+        id=broker_id,
+        epoch=REGISTERED_AT,
+        incarnation_id=bytes(16),
+        listeners=(),
+        features=(),
+        rack=None,
+        fenced=fenced,
+        in_controlled_shutdown=False,
+        is_migrating_zk_broker=False,
+        directories=(),
         registration_offset=REGISTERED_AT,
     )
 

@@ -54,10 +54,16 @@ from tests.image.samples import sundry_records
 
 BROKERS = st.integers(1, 4)
 TOPICS = st.sampled_from(["a", "b", "c"])
-VERSIONS = st.sampled_from([
-    MetadataVersion.IBP_3_3_IV0, MetadataVersion.IBP_3_3_IV3, MetadataVersion.IBP_3_5_IV2,
-    MetadataVersion.IBP_3_6_IV1, MetadataVersion.IBP_3_9_IV0, MetadataVersion.IBP_3_9_IV0,
-])
+VERSIONS = st.sampled_from(
+    [
+        MetadataVersion.IBP_3_3_IV0,
+        MetadataVersion.IBP_3_3_IV3,
+        MetadataVersion.IBP_3_5_IV2,
+        MetadataVersion.IBP_3_6_IV1,
+        MetadataVersion.IBP_3_9_IV0,
+        MetadataVersion.IBP_3_9_IV0,
+    ]
+)
 ISR = st.lists(BROKERS, min_size=1, max_size=3, unique=True)
 
 
@@ -133,11 +139,20 @@ class Machine(RuleBasedStateMachine):
             request.incarnation_id = existing.incarnation_id
         self.cluster.attempt(lambda ctx: register_broker(ctx, request))
 
-    @rule(broker_id=BROKERS, fence=st.booleans(), shut_down=st.booleans(), behind=st.booleans(),
-          lost=st.lists(st.integers(0, 1), max_size=1))
+    @rule(
+        broker_id=BROKERS,
+        fence=st.booleans(),
+        shut_down=st.booleans(),
+        behind=st.booleans(),
+        lost=st.lists(st.integers(0, 1), max_size=1),
+    )
     def heartbeat(self, broker_id: int, fence: bool, shut_down: bool, behind: bool, lost: list[int]) -> None:
         request = BrokerHeartbeatRequestData(
-            broker_id, self._epoch(broker_id), -1 if behind else self.image.offset, fence, shut_down,
+            broker_id,
+            self._epoch(broker_id),
+            -1 if behind else self.image.offset,
+            fence,
+            shut_down,
             [directory_of(broker_id, number) for number in lost],
         )
         self.cluster.attempt(lambda ctx: process_broker_heartbeat(ctx, request))
@@ -197,9 +212,7 @@ class Machine(RuleBasedStateMachine):
         if topic is None or partition is None:
             return
         members = [alter.BrokerState(i, self._epoch(i)) for i in isr]
-        data = alter.PartitionData(
-            number, partition.leader_epoch, [], members, recovering, partition.partition_epoch
-        )
+        data = alter.PartitionData(number, partition.leader_epoch, [], members, recovering, partition.partition_epoch)
         request = alter.AlterPartitionRequestData(
             partition.leader, self._epoch(partition.leader), [alter.TopicData("", topic.id, [data])]
         )

@@ -100,8 +100,13 @@ def test_a_fenced_broker_and_one_that_shuts_down_cannot_lead() -> None:
 
 @pytest.mark.parametrize(
     ("version", "migration", "bumps"),
-    [(V.IBP_3_5_IV2, False, True), (V.IBP_3_6_IV0, False, False), (V.IBP_3_6_IV1, True, True),
-     (V.IBP_3_9_IV0, False, False), (V.IBP_3_9_IV0, True, True)],
+    [
+        (V.IBP_3_5_IV2, False, True),
+        (V.IBP_3_6_IV0, False, False),
+        (V.IBP_3_6_IV1, True, True),
+        (V.IBP_3_9_IV0, False, False),
+        (V.IBP_3_9_IV0, True, True),
+    ],
 )
 def test_a_shrinking_isr_starts_a_leader_epoch_only_where_brokers_need_it(
     version: MetadataVersion, migration: bool, bumps: bool
@@ -144,7 +149,11 @@ def test_a_reassignment_completes_once_all_target_replicas_are_in_sync(
 def test_completion_elects_where_the_leader_leaves() -> None:
     partition = state((2, 3, 1), isr=(1, 2), removing_replicas=(1,), adding_replicas=(3,))
     assert change(partition, isr=(1, 2, 3)) == {
-        "leader": 2, "isr": [2, 3], "replicas": [2, 3], "removing_replicas": [], "adding_replicas": [],
+        "leader": 2,
+        "isr": [2, 3],
+        "replicas": [2, 3],
+        "removing_replicas": [],
+        "adding_replicas": [],
         "directories": [DIRECTORY_MIGRATING] * 2,
     }
 
@@ -153,9 +162,9 @@ def test_replicas_that_leave_start_a_leader_epoch() -> None:
     record = change(state((1, 2, 3)), replicas=(1, 2), isr=(1, 2))
     assert record is not None
     assert (record["leader"], record["replicas"]) == (1, [1, 2])
-    assert change(state((1, 2), (1, 2)), replicas=(2, 1)) == {
-        "replicas": [2, 1]
-    }, "another order of the same replicas starts none"
+    assert change(state((1, 2), (1, 2)), replicas=(2, 1)) == {"replicas": [2, 1]}, (
+        "another order of the same replicas starts none"
+    )
 
 
 def test_new_replicas_get_the_directory_their_broker_would_choose() -> None:
@@ -169,21 +178,25 @@ def test_new_replicas_get_the_directory_their_broker_would_choose() -> None:
     assert record is not None
     assert record["directories"] == [directory_of(2), directory_of(1, 9), DIRECTORY_UNASSIGNED, DIRECTORY_UNASSIGNED]
     assert change(state((1,), (1,)), cluster=cluster, replicas=(1, 2)) == {
-        "replicas": [1, 2], "directories": [DIRECTORY_MIGRATING, directory_of(2)]
+        "replicas": [1, 2],
+        "directories": [DIRECTORY_MIGRATING, directory_of(2)],
     }
 
 
 @pytest.mark.parametrize("version", [V.IBP_3_6_IV2, V.IBP_3_7_IV1])
 def test_before_3_7_iv2_there_are_no_directories(version: MetadataVersion) -> None:
-    assert change(state((1,), (1,)), cluster=cluster_of(1, 2, version=version), replicas=(1, 2)) == {
-        "replicas": [1, 2]
-    }
+    assert change(state((1,), (1,)), cluster=cluster_of(1, 2, version=version), replicas=(1, 2)) == {"replicas": [1, 2]}
 
 
 @pytest.mark.parametrize(
     ("directory", "leads"),
-    [(directory_of(1), True), (directory_of(1, 5), False), (DIRECTORY_LOST, False), (DIRECTORY_UNASSIGNED, True),
-     (DIRECTORY_MIGRATING, True)],
+    [
+        (directory_of(1), True),
+        (directory_of(1, 5), False),
+        (DIRECTORY_LOST, False),
+        (DIRECTORY_UNASSIGNED, True),
+        (DIRECTORY_MIGRATING, True),
+    ],
 )
 def test_a_replica_in_a_lost_directory_cannot_lead(directory: bytes, leads: bool) -> None:
     partition = state(directories=(directory, DIRECTORY_UNASSIGNED, DIRECTORY_UNASSIGNED))
@@ -231,8 +244,12 @@ EVERY_STEP = [
 @pytest.mark.parametrize(("targets", "expected"), EVERY_STEP)
 @pytest.mark.parametrize(
     ("version", "zk_broker", "bumps"),
-    [(V.IBP_3_4_IV0, True, True), (V.IBP_3_6_IV2, True, True), (V.IBP_3_7_IV0, True, False),
-     (V.IBP_3_4_IV0, False, False)],
+    [
+        (V.IBP_3_4_IV0, True, True),
+        (V.IBP_3_6_IV2, True, True),
+        (V.IBP_3_7_IV0, True, False),
+        (V.IBP_3_4_IV0, False, False),
+    ],
 )
 def test_brokers_that_ignore_equal_leader_epochs_get_a_new_one_with_every_step(
     version: MetadataVersion, zk_broker: bool, bumps: bool, targets: dict[str, Any], expected: dict[str, Any]

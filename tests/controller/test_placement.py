@@ -71,8 +71,12 @@ def test_the_stripe_as_offsets_give_it() -> None:
 
 @pytest.mark.parametrize(
     ("usable", "factor", "reason"),
-    [(brokers(3), 0, "not positive"), (brokers(2, fenced=(0, 1)), 1, "fenced"), (brokers(2), 3, "2 are registered"),
-     ([], 1, "fenced")],
+    [
+        (brokers(3), 0, "not positive"),
+        (brokers(2, fenced=(0, 1)), 1, "fenced"),
+        (brokers(2), 3, "2 are registered"),
+        ([], 1, "fenced"),
+    ],
 )
 def test_what_cannot_be_placed(usable: list[UsableBroker], factor: int, reason: str) -> None:
     with pytest.raises(ApiError, match=reason) as caught:

@@ -50,16 +50,31 @@ def alter(
     ]
 
 
-@pytest.mark.parametrize(("entity", "ops", "code"), [
-    (USER, RATE, NONE), ([("user", None)], RATE, NONE), ([("client-id", "c")], RATE, NONE),
-    ([("client-id", "c"), ("user", "a")], RATE, NONE), ([("client-id", None), ("user", None)], RATE, NONE),
-    ([], RATE, BAD_REQUEST), ([("user", "")], RATE, BAD_REQUEST), ([("group", "g")], RATE, BAD_REQUEST),
-    ([("client-id", "c"), ("group", "g")], RATE, BAD_REQUEST),
-    ([("ip", "10.0.0.1")], IP_RATE, NONE), ([("ip", None)], IP_RATE, NONE), ([("ip", "")], IP_RATE, BAD_REQUEST),
-    ([("ip", "host")], IP_RATE, NONE), ([("ip", "no.host")], IP_RATE, BAD_REQUEST),
-    ([("ip", "10.0.0.1"), ("user", "a")], IP_RATE, BAD_REQUEST), ([("ip", "10.0.0.1")], RATE, BAD_REQUEST),
-    (USER, IP_RATE, BAD_REQUEST), (USER, [], NONE), ([], [], BAD_REQUEST), ([("ip", "no.host")], [], BAD_REQUEST),
-])
+@pytest.mark.parametrize(
+    ("entity", "ops", "code"),
+    [
+        (USER, RATE, NONE),
+        ([("user", None)], RATE, NONE),
+        ([("client-id", "c")], RATE, NONE),
+        ([("client-id", "c"), ("user", "a")], RATE, NONE),
+        ([("client-id", None), ("user", None)], RATE, NONE),
+        ([], RATE, BAD_REQUEST),
+        ([("user", "")], RATE, BAD_REQUEST),
+        ([("group", "g")], RATE, BAD_REQUEST),
+        ([("client-id", "c"), ("group", "g")], RATE, BAD_REQUEST),
+        ([("ip", "10.0.0.1")], IP_RATE, NONE),
+        ([("ip", None)], IP_RATE, NONE),
+        ([("ip", "")], IP_RATE, BAD_REQUEST),
+        ([("ip", "host")], IP_RATE, NONE),
+        ([("ip", "no.host")], IP_RATE, BAD_REQUEST),
+        ([("ip", "10.0.0.1"), ("user", "a")], IP_RATE, BAD_REQUEST),
+        ([("ip", "10.0.0.1")], RATE, BAD_REQUEST),
+        (USER, IP_RATE, BAD_REQUEST),
+        (USER, [], NONE),
+        ([], [], BAD_REQUEST),
+        ([("ip", "no.host")], [], BAD_REQUEST),
+    ],
+)
 def test_which_entities_have_which_quotas(entity: Entity, ops: Ops, code: ErrorCode) -> None:
     cluster = Cluster()
     assert alter(cluster, (entity, ops), unresolvable=["no.host"]) == [(list(entity), code)]
@@ -67,15 +82,25 @@ def test_which_entities_have_which_quotas(entity: Entity, ops: Ops, code: ErrorC
     assert cluster.image.client_quotas == ({key: dict(ops)} if ops and code is NONE else {})
 
 
-@pytest.mark.parametrize(("key", "value", "code"), [
-    ("producer_byte_rate", 0.0, BAD_REQUEST), ("producer_byte_rate", -1.0, BAD_REQUEST),
-    ("consumer_byte_rate", 0.5, BAD_REQUEST), ("consumer_byte_rate", 1.0000001, NONE),
-    ("consumer_byte_rate", 1.00001, BAD_REQUEST), ("producer_byte_rate", 9.2e18, NONE),
-    ("producer_byte_rate", 9.3e18, BAD_REQUEST), ("producer_byte_rate", math.inf, BAD_REQUEST),
-    ("request_percentage", 0.5, NONE), ("request_percentage", math.inf, NONE),
-    ("controller_mutation_rate", 1e-9, NONE), ("controller_mutation_rate", 0.0, BAD_REQUEST),
-    ("no_such_rate", 1.0, BAD_REQUEST), ("no_such_rate", None, NONE),
-])
+@pytest.mark.parametrize(
+    ("key", "value", "code"),
+    [
+        ("producer_byte_rate", 0.0, BAD_REQUEST),
+        ("producer_byte_rate", -1.0, BAD_REQUEST),
+        ("consumer_byte_rate", 0.5, BAD_REQUEST),
+        ("consumer_byte_rate", 1.0000001, NONE),
+        ("consumer_byte_rate", 1.00001, BAD_REQUEST),
+        ("producer_byte_rate", 9.2e18, NONE),
+        ("producer_byte_rate", 9.3e18, BAD_REQUEST),
+        ("producer_byte_rate", math.inf, BAD_REQUEST),
+        ("request_percentage", 0.5, NONE),
+        ("request_percentage", math.inf, NONE),
+        ("controller_mutation_rate", 1e-9, NONE),
+        ("controller_mutation_rate", 0.0, BAD_REQUEST),
+        ("no_such_rate", 1.0, BAD_REQUEST),
+        ("no_such_rate", None, NONE),
+    ],
+)
 def test_values(key: str, value: float | None, code: ErrorCode) -> None:
     assert alter(Cluster(), (USER, [(key, value)]))[0][1] is code
 
@@ -88,10 +113,16 @@ def test_values_of_addresses(value: float, code: ErrorCode) -> None:
 def test_only_changes_are_written() -> None:
     cluster = Cluster()
     steps: list[tuple[Ops, int, dict[str, float]]] = [
-        ([("producer_byte_rate", 1.0), ("request_percentage", 2.0)], 2,
-         {"producer_byte_rate": 1.0, "request_percentage": 2.0}),
-        ([("producer_byte_rate", 1.0), ("request_percentage", 3.0)], 1,
-         {"producer_byte_rate": 1.0, "request_percentage": 3.0}),
+        (
+            [("producer_byte_rate", 1.0), ("request_percentage", 2.0)],
+            2,
+            {"producer_byte_rate": 1.0, "request_percentage": 2.0},
+        ),
+        (
+            [("producer_byte_rate", 1.0), ("request_percentage", 3.0)],
+            1,
+            {"producer_byte_rate": 1.0, "request_percentage": 3.0},
+        ),
         ([("producer_byte_rate", None), ("consumer_byte_rate", None)], 1, {"request_percentage": 3.0}),
         ([("request_percentage", None)], 1, {}),
     ]

@@ -46,9 +46,14 @@ def move(cluster: Cluster, replicas: list[int] | None, *, topic: str = "a", numb
     return ErrorCode(answer.error_code)
 
 
-@pytest.mark.parametrize(("target", "code"), [
-    ([1, 2, 4], E.NONE), ([1, 2], E.INVALID_REPLICATION_FACTOR), ([1, 2, 3, 4], E.INVALID_REPLICATION_FACTOR),
-])
+@pytest.mark.parametrize(
+    ("target", "code"),
+    [
+        ([1, 2, 4], E.NONE),
+        ([1, 2], E.INVALID_REPLICATION_FACTOR),
+        ([1, 2, 3, 4], E.INVALID_REPLICATION_FACTOR),
+    ],
+)
 def test_a_request_may_forbid_another_replication_factor(target: list[int], code: ErrorCode) -> None:
     cluster = ready()
     # A move to other replicas is under way: it is its end that counts.
@@ -194,7 +199,7 @@ def test_moves_under_way_are_listed() -> None:
         return {t.name: t.partitions for t in list_partition_reassignments(cluster.image, request).topics}
 
     assert listed() == {"a": [ongoing], "b": [OngoingPartitionReassignment(0, [2, 1], [2], [1])]}
-    assert listed(
-        ListPartitionReassignmentsTopics("a", [0, 1, 9]), ListPartitionReassignmentsTopics("x", [0])
-    ) == {"a": [ongoing]}
+    assert listed(ListPartitionReassignmentsTopics("a", [0, 1, 9]), ListPartitionReassignmentsTopics("x", [0])) == {
+        "a": [ongoing]
+    }
     assert listed(ListPartitionReassignmentsTopics("a", [0])) == {}

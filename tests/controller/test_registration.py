@@ -96,7 +96,9 @@ def test_which_brokers_may_register(
         inter_broker_listener_name="EXTERNAL",
     )
     request = cluster.registration(
-        100, is_migrating_zk_broker=migrating, features=[] if features is None else levels(*features),
+        100,
+        is_migrating_zk_broker=migrating,
+        features=[] if features is None else levels(*features),
         listeners=[Listener("EXTERNAL", "example.com", 8082, 0)],
     )
 
@@ -151,7 +153,10 @@ def test_a_broker_s_life_as_observed_on_real_controllers(release: str, version: 
 
 
 BAD: dict[str, Any] = {
-    "cluster_id": "other", "is_migrating_zk_broker": True, "listeners": [Listener("X", "h", 1, 0)], "log_dirs": [],
+    "cluster_id": "other",
+    "is_migrating_zk_broker": True,
+    "listeners": [Listener("X", "h", 1, 0)],
+    "log_dirs": [],
     "features": [],
 }
 
@@ -230,12 +235,17 @@ def test_features_are_held_against_their_finalized_levels(
 
 @pytest.mark.parametrize(
     ("version", "record_version"),
-    [(V.IBP_3_3_IV0, 0), (V.IBP_3_3_IV2, 0), (V.IBP_3_3_IV3, 1), (V.IBP_3_4_IV0, 2), (V.IBP_3_7_IV1, 2),
-     (V.IBP_3_7_IV2, 3), (V.IBP_3_9_IV0, 3)],
+    [
+        (V.IBP_3_3_IV0, 0),
+        (V.IBP_3_3_IV2, 0),
+        (V.IBP_3_3_IV3, 1),
+        (V.IBP_3_4_IV0, 2),
+        (V.IBP_3_7_IV1, 2),
+        (V.IBP_3_7_IV2, 3),
+        (V.IBP_3_9_IV0, 3),
+    ],
 )
-def test_the_record_holds_what_the_metadata_version_has_room_for(
-    version: MetadataVersion, record_version: int
-) -> None:
+def test_the_record_holds_what_the_metadata_version_has_room_for(version: MetadataVersion, record_version: int) -> None:
     cluster = Cluster(version)
     request = cluster.registration(
         1, rack="r1", incarnation_id=INCARNATION, listeners=[Listener("A", "a", 1, 0), Listener("B", "b", 2, 3)]
@@ -250,7 +260,8 @@ def test_the_record_holds_what_the_metadata_version_has_room_for(
     assert record.broker_epoch == cluster.image.offset == cluster.image.brokers[1].registration_offset
     assert record.features == [BrokerFeature(FEATURE_NAME, 1, version.value)]
     assert [(e.name, e.host, e.port, e.security_protocol) for e in record.end_points] == [
-        ("A", "a", 1, 0), ("B", "b", 2, 3)
+        ("A", "a", 1, 0),
+        ("B", "b", 2, 3),
     ]
     assert record.log_dirs == ([directory_of(1)] if record_version == 3 else [])
 

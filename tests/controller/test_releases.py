@@ -48,30 +48,39 @@ def first_records(cluster: Cluster) -> list[Any]:
     return cluster.messages
 
 
-@pytest.mark.parametrize(("release", "version", "migration", "records"), [
-    ("3.4", V.IBP_3_4_IV0, False, [level(8)]),
-    ("3.4", V.IBP_3_4_IV0, True, [level(8), WAITING]),
-    ("3.4", V.IBP_3_3_IV3, False, [level(7)]),
-    ("3.5", V.IBP_3_3_IV3, False, [level(7)]),
-    ("3.5", V.IBP_3_5_IV2, False, [level(11), NO_MIGRATION]),
-    ("3.5", V.IBP_3_5_IV2, True, [level(11), WAITING]),
-    ("3.6", V.IBP_3_4_IV0, False, [level(8), NO_MIGRATION]),
-    ("3.6", V.IBP_3_6_IV2, False, [BEGIN, level(14), NO_MIGRATION, END]),
-    ("3.7", V.IBP_3_6_IV0, False, [level(12)]),
-    ("3.9", V.IBP_3_9_IV0, True, [BEGIN, level(21), WAITING, END]),
-    ("4.0", V.IBP_3_3_IV3, False, [level(7)]),
-    ("4.0", V.IBP_3_9_IV0, False, [BEGIN, level(21), END]),
-    ("4.0", V.IBP_4_0_IV0, False, [BEGIN, level(22), level(1, GROUP_VERSION), END]),
-    ("4.0", V.IBP_4_0_IV3, False, [BEGIN, level(25), level(1, GROUP_VERSION), level(2, TRANSACTION_VERSION), END]),
-    ("4.1", V.IBP_4_1_IV1, False, [BEGIN, level(27), level(1, GROUP_VERSION), level(2, TRANSACTION_VERSION), END]),
-])
+@pytest.mark.parametrize(
+    ("release", "version", "migration", "records"),
+    [
+        ("3.4", V.IBP_3_4_IV0, False, [level(8)]),
+        ("3.4", V.IBP_3_4_IV0, True, [level(8), WAITING]),
+        ("3.4", V.IBP_3_3_IV3, False, [level(7)]),
+        ("3.5", V.IBP_3_3_IV3, False, [level(7)]),
+        ("3.5", V.IBP_3_5_IV2, False, [level(11), NO_MIGRATION]),
+        ("3.5", V.IBP_3_5_IV2, True, [level(11), WAITING]),
+        ("3.6", V.IBP_3_4_IV0, False, [level(8), NO_MIGRATION]),
+        ("3.6", V.IBP_3_6_IV2, False, [BEGIN, level(14), NO_MIGRATION, END]),
+        ("3.7", V.IBP_3_6_IV0, False, [level(12)]),
+        ("3.9", V.IBP_3_9_IV0, True, [BEGIN, level(21), WAITING, END]),
+        ("4.0", V.IBP_3_3_IV3, False, [level(7)]),
+        ("4.0", V.IBP_3_9_IV0, False, [BEGIN, level(21), END]),
+        ("4.0", V.IBP_4_0_IV0, False, [BEGIN, level(22), level(1, GROUP_VERSION), END]),
+        ("4.0", V.IBP_4_0_IV3, False, [BEGIN, level(25), level(1, GROUP_VERSION), level(2, TRANSACTION_VERSION), END]),
+        ("4.1", V.IBP_4_1_IV1, False, [BEGIN, level(27), level(1, GROUP_VERSION), level(2, TRANSACTION_VERSION), END]),
+    ],
+)
 def test_how_a_log_begins(release: str, version: MetadataVersion, migration: bool, records: list[Any]) -> None:
     assert first_records(cluster_of(release, version, migration=migration)) == records
 
 
-@pytest.mark.parametrize(("release", "version"), [
-    ("3.4", V.IBP_3_3_IV3), ("3.6", V.IBP_3_3_IV3), ("3.7", V.IBP_3_6_IV0), ("3.9", V.IBP_3_4_IV0),
-])
+@pytest.mark.parametrize(
+    ("release", "version"),
+    [
+        ("3.4", V.IBP_3_3_IV3),
+        ("3.6", V.IBP_3_3_IV3),
+        ("3.7", V.IBP_3_6_IV0),
+        ("3.9", V.IBP_3_4_IV0),
+    ],
+)
 def test_a_migration_that_a_release_cannot_begin(release: str, version: MetadataVersion) -> None:
     with pytest.raises(ActivationError, match="cannot begin a migration"):
         first_records(cluster_of(release, version, migration=True))
@@ -94,7 +103,12 @@ def test_4_does_not_take_over_a_migration_half_way(state: ZkMigrationState) -> N
 
 def test_names_of_releases() -> None:
     assert [release_of(name) for name in ("3.3", "3.4-IV0", "3.6", "3.9-IV0", "4.0-IV0", "4.1")] == [
-        "3.4", "3.4", "3.6", "3.9", "4.0", "4.1",
+        "3.4",
+        "3.4",
+        "3.6",
+        "3.9",
+        "4.0",
+        "4.1",
     ]
     assert [release_of(release) for release in RELEASES] == list(RELEASES)
 
@@ -108,17 +122,33 @@ def test_the_release_of_a_configuration() -> None:
     assert read({key: "3.6"}, "3.6-IV2").release == "3.6"
 
 
-@pytest.mark.parametrize(("release", "properties", "reason"), [
-    ("3.6", {"inter.broker.protocol.version": "3.7"}, "is not a metadata.version of release 3.6"),
-    ("4.0", {"inter.broker.protocol.version": "3.3-IV2"}, "3.3-IV3 to 4.0-IV3"),
-    ("5.0", {}, "release 5.0"),
-    ("4.0", {"inter.broker.protocol.version": "4.0", "zookeeper.connect": "zk:2181",
-             "zookeeper.metadata.migration.enable": "true"}, "knows no ZooKeeper"),
-    ("3.8", {"inter.broker.protocol.version": "3.8", "controller.quorum.bootstrap.servers": "c:9093"},
-     "give controller.quorum.voters"),
-    ("3.9", {"inter.broker.protocol.version": "3.8", "controller.quorum.bootstrap.servers": "c:9093"},
-     "begins with 3.9-IV0"),
-])
+@pytest.mark.parametrize(
+    ("release", "properties", "reason"),
+    [
+        ("3.6", {"inter.broker.protocol.version": "3.7"}, "is not a metadata.version of release 3.6"),
+        ("4.0", {"inter.broker.protocol.version": "3.3-IV2"}, "3.3-IV3 to 4.0-IV3"),
+        ("5.0", {}, "release 5.0"),
+        (
+            "4.0",
+            {
+                "inter.broker.protocol.version": "4.0",
+                "zookeeper.connect": "zk:2181",
+                "zookeeper.metadata.migration.enable": "true",
+            },
+            "knows no ZooKeeper",
+        ),
+        (
+            "3.8",
+            {"inter.broker.protocol.version": "3.8", "controller.quorum.bootstrap.servers": "c:9093"},
+            "give controller.quorum.voters",
+        ),
+        (
+            "3.9",
+            {"inter.broker.protocol.version": "3.8", "controller.quorum.bootstrap.servers": "c:9093"},
+            "begins with 3.9-IV0",
+        ),
+    ],
+)
 def test_configurations_that_rule_each_other_out(release: str, properties: dict[str, str], reason: str) -> None:
     with pytest.raises(ConfigError, match=reason):
         ControllerConfig.from_properties(properties, release)

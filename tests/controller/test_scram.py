@@ -44,11 +44,20 @@ def alter(
     return answers
 
 
-@pytest.mark.parametrize(("name", "mechanism", "iterations", "code"), [
-    ("a", 1, 4096, NONE), ("a", 2, 4096, NONE), ("a", 1, 16384, NONE), ("a", 1, 4095, UNACCEPTABLE),
-    ("a", 2, 16385, UNACCEPTABLE), ("a", 0, 4096, NO_MECHANISM), ("a", 3, 1, NO_MECHANISM), ("a", -1, 1, NO_MECHANISM),
-    ("", 9, 1, UNACCEPTABLE),
-])
+@pytest.mark.parametrize(
+    ("name", "mechanism", "iterations", "code"),
+    [
+        ("a", 1, 4096, NONE),
+        ("a", 2, 4096, NONE),
+        ("a", 1, 16384, NONE),
+        ("a", 1, 4095, UNACCEPTABLE),
+        ("a", 2, 16385, UNACCEPTABLE),
+        ("a", 0, 4096, NO_MECHANISM),
+        ("a", 3, 1, NO_MECHANISM),
+        ("a", -1, 1, NO_MECHANISM),
+        ("", 9, 1, UNACCEPTABLE),
+    ],
+)
 def test_what_may_be_set(name: str, mechanism: int, iterations: int, code: ErrorCode) -> None:
     cluster = Cluster()
     assert alter(cluster, upsertions=[(name, mechanism, iterations)]) == {name: code}
@@ -86,18 +95,27 @@ def test_deletions() -> None:
     cluster = Cluster()
     alter(cluster, upsertions=[("a", 1, 4096)])
     assert alter(cluster, [("a", 2), ("b", 1), ("c", 9), ("", 1)]) == {
-        "a": NOT_FOUND, "b": NOT_FOUND, "c": NO_MECHANISM, "": UNACCEPTABLE
+        "a": NOT_FOUND,
+        "b": NOT_FOUND,
+        "c": NO_MECHANISM,
+        "": UNACCEPTABLE,
     }
     assert alter(cluster, [("a", 1)]) == {"a": NONE}
     assert cluster.image.scram == {}
 
 
-@pytest.mark.parametrize(("deletions", "upsertions", "code"), [
-    ([("a", 1), ("a", 1)], [], DUPLICATE), ([("a", 1)], [("a", 2, 4096)], DUPLICATE),
-    ([], [("a", 1, 4096), ("a", 2, 4096)], DUPLICATE), ([], [("a", 1, 4096)] * 3, DUPLICATE),
-    ([], [("a", 1, 4096), ("a", 1, 1)], DUPLICATE), ([], [("a", 1, 1), ("a", 1, 4096)], UNACCEPTABLE),
-    ([("a", 2)], [("a", 2, 4096)], NOT_FOUND),
-])
+@pytest.mark.parametrize(
+    ("deletions", "upsertions", "code"),
+    [
+        ([("a", 1), ("a", 1)], [], DUPLICATE),
+        ([("a", 1)], [("a", 2, 4096)], DUPLICATE),
+        ([], [("a", 1, 4096), ("a", 2, 4096)], DUPLICATE),
+        ([], [("a", 1, 4096)] * 3, DUPLICATE),
+        ([], [("a", 1, 4096), ("a", 1, 1)], DUPLICATE),
+        ([], [("a", 1, 1), ("a", 1, 4096)], UNACCEPTABLE),
+        ([("a", 2)], [("a", 2, 4096)], NOT_FOUND),
+    ],
+)
 def test_a_user_that_comes_twice_keeps_what_he_had(
     deletions: list[tuple[str, int]], upsertions: list[tuple[str, int, int]], code: ErrorCode
 ) -> None:

@@ -47,7 +47,9 @@ def cluster() -> Cluster:
 
 def tokens_at(version: MetadataVersion) -> Cluster:
     return Cluster(
-        version, delegation_token_secret_key="secret", delegation_token_max_lifetime_ms=MAX_LIFETIME_MS,
+        version,
+        delegation_token_secret_key="secret",
+        delegation_token_max_lifetime_ms=MAX_LIFETIME_MS,
         delegation_token_expiry_time_ms=EXPIRY_TIME_MS,
     )
 
@@ -93,13 +95,20 @@ def only_token(cluster: Cluster) -> DelegationToken:
 def test_a_token(cluster: Cluster) -> None:
     answer = create(cluster, renewers=[("User", "bob"), ("User", "carol")])
     assert only_token(cluster) == DelegationToken(
-        answer.token_id, "User:alice", "User:alice", ("User:bob", "User:carol"), NOW_MS, NOW_MS + MAX_LIFETIME_MS,
+        answer.token_id,
+        "User:alice",
+        "User:alice",
+        ("User:bob", "User:carol"),
+        NOW_MS,
+        NOW_MS + MAX_LIFETIME_MS,
         NOW_MS + EXPIRY_TIME_MS,
     )
     assert answer.hmac == hmac.new(b"secret", answer.token_id.encode(), hashlib.sha512).digest()
     assert (answer.principal_type, answer.principal_name) == ("User", "alice")
     assert (answer.issue_timestamp_ms, answer.expiry_timestamp_ms, answer.max_timestamp_ms) == (
-        NOW_MS, NOW_MS + EXPIRY_TIME_MS, NOW_MS + MAX_LIFETIME_MS
+        NOW_MS,
+        NOW_MS + EXPIRY_TIME_MS,
+        NOW_MS + MAX_LIFETIME_MS,
     )
     assert create(cluster).token_id != answer.token_id
 
@@ -127,19 +136,32 @@ def test_every_version_can_be_answered(cluster: Cluster, api_version: int) -> No
         assert CreateDelegationTokenResponseData.decode(answer.encode(api_version), api_version) == answer
 
 
-@pytest.mark.parametrize(("asked_ms", "max_ms", "expiry_ms"), [
-    (-1, MAX_LIFETIME_MS, EXPIRY_TIME_MS), (0, MAX_LIFETIME_MS, EXPIRY_TIME_MS), (500, 500, 500), (5000, 5000, 1000),
-    (1, 1, 1),
-    (1 << 62, MAX_LIFETIME_MS, EXPIRY_TIME_MS),
-])
+@pytest.mark.parametrize(
+    ("asked_ms", "max_ms", "expiry_ms"),
+    [
+        (-1, MAX_LIFETIME_MS, EXPIRY_TIME_MS),
+        (0, MAX_LIFETIME_MS, EXPIRY_TIME_MS),
+        (500, 500, 500),
+        (5000, 5000, 1000),
+        (1, 1, 1),
+        (1 << 62, MAX_LIFETIME_MS, EXPIRY_TIME_MS),
+    ],
+)
 def test_lifetimes(cluster: Cluster, asked_ms: int, max_ms: int, expiry_ms: int) -> None:
     answer = create(cluster, lifetime_ms=asked_ms)
     assert (answer.max_timestamp_ms, answer.expiry_timestamp_ms) == (NOW_MS + max_ms, NOW_MS + expiry_ms)
 
 
-@pytest.mark.parametrize(("period_ms", "after_ms", "expiry_ms"), [
-    (-1, 500, 1500), (300, 500, 800), (9000, 500, 1500), (0, 0, 1000), (-1, 1000, 2000),
-])
+@pytest.mark.parametrize(
+    ("period_ms", "after_ms", "expiry_ms"),
+    [
+        (-1, 500, 1500),
+        (300, 500, 800),
+        (9000, 500, 1500),
+        (0, 0, 1000),
+        (-1, 1000, 2000),
+    ],
+)
 def test_renewal(cluster: Cluster, period_ms: int, after_ms: int, expiry_ms: int) -> None:
     token = create(cluster)
     assert renew(cluster, token.hmac, BOB, period_ms=period_ms, after_ms=after_ms) == (NONE, NOW_MS + expiry_ms)
@@ -177,9 +199,13 @@ def test_the_order_of_checks(cluster: Cluster) -> None:
     assert cluster.messages == []
 
 
-@pytest.mark.parametrize("requester", [
-    replace(ALICE, forwarded=False), replace(ALICE, token_authenticated=True),
-])
+@pytest.mark.parametrize(
+    "requester",
+    [
+        replace(ALICE, forwarded=False),
+        replace(ALICE, token_authenticated=True),
+    ],
+)
 def test_who_may_not_ask(requester: Requester) -> None:
     for cluster in (tokens_at(MetadataVersion.IBP_3_9_IV0), Cluster()):
         answer = create(cluster, requester, renewers=[("Group", "x")])
@@ -188,10 +214,13 @@ def test_who_may_not_ask(requester: Requester) -> None:
         assert expire(cluster, b"x", requester) == (NOT_ALLOWED, -1)
 
 
-@pytest.mark.parametrize(("cluster", "code"), [
-    (Cluster(MetadataVersion.IBP_3_6_IV1), ErrorCode.DELEGATION_TOKEN_AUTH_DISABLED),
-    (tokens_at(MetadataVersion.IBP_3_6_IV1), ErrorCode.UNSUPPORTED_VERSION),
-])
+@pytest.mark.parametrize(
+    ("cluster", "code"),
+    [
+        (Cluster(MetadataVersion.IBP_3_6_IV1), ErrorCode.DELEGATION_TOKEN_AUTH_DISABLED),
+        (tokens_at(MetadataVersion.IBP_3_6_IV1), ErrorCode.UNSUPPORTED_VERSION),
+    ],
+)
 def test_where_tokens_are_switched_off(cluster: Cluster, code: ErrorCode) -> None:
     answer = create(cluster, renewers=[("Group", "x")])
     assert (answer.error_code, answer.max_timestamp_ms) == (code, 0)
@@ -204,7 +233,7 @@ def test_expired_tokens_are_swept(cluster: Cluster) -> None:
     second = create(cluster, lifetime_ms=20)
     for after_ms, left in ((10, 2), (11, 1), (20, 1), (21, 0)):
         cluster.apply(sweep_expired_tokens(replace(cluster.ctx(), now_ms=NOW_MS + after_ms)).records)
-        assert list(cluster.image.delegation_tokens) == [first.token_id, second.token_id][2 - left:]
+        assert list(cluster.image.delegation_tokens) == [first.token_id, second.token_id][2 - left :]
     create(cluster)
     off = replace(cluster.ctx(), now_ms=NOW_MS * 2, config=Cluster().config)
     assert sweep_expired_tokens(off).records == []

@@ -17,22 +17,41 @@ def test_every_default_is_allowed() -> None:
     check({definition.name: definition.default for definition in TOPIC_CONFIGS.values()})
 
 
-@pytest.mark.parametrize(("name", "allowed", "refused"), [
-    ("segment.bytes", "14", "13"), ("segment.bytes", "2147483647", "2147483648"), ("segment.index.bytes", "4", "3"),
-    ("segment.ms", "1", "0"), ("retention.ms", "-1", "-2"), ("retention.bytes", "-99", "x"),
-    ("max.message.bytes", "0", "-1"), ("min.insync.replicas", "1", "0"), ("max.compaction.lag.ms", "1", "0"),
-    ("min.cleanable.dirty.ratio", "1", "1.01"), ("min.cleanable.dirty.ratio", "0", "-0.1"),
-    ("local.retention.ms", "-2", "-3"), ("compression.gzip.level", "-1", "0"), ("compression.gzip.level", "9", "10"),
-    ("compression.lz4.level", "1", "0"), ("compression.lz4.level", "17", "18"),
-    ("compression.zstd.level", "-131072", "-131073"), ("compression.zstd.level", "22", "23"),
-    ("compression.type", "producer", "none"), ("compression.type", " zstd ", "ZSTD"),
-    ("cleanup.policy", "compact, delete", "compact,keep"), ("cleanup.policy", "", "Compact"),
-    ("message.timestamp.type", "LogAppendTime", "logAppendTime"), ("preallocate", "TRUE", "1"),
-    ("message.format.version", "0.10.2-IV0.7", "0.10"), ("message.format.version", "4.0-IV0", "4.0"),
-    ("message.format.version", "3.9.1", "3.9-IV1"), ("unclean.leader.election.enable", "false", "no"),
-    ("leader.replication.throttled.replicas", "*", "*,1:2"),
-    ("follower.replication.throttled.replicas", "1:2, 3:4,", "1:-2"),
-])
+@pytest.mark.parametrize(
+    ("name", "allowed", "refused"),
+    [
+        ("segment.bytes", "14", "13"),
+        ("segment.bytes", "2147483647", "2147483648"),
+        ("segment.index.bytes", "4", "3"),
+        ("segment.ms", "1", "0"),
+        ("retention.ms", "-1", "-2"),
+        ("retention.bytes", "-99", "x"),
+        ("max.message.bytes", "0", "-1"),
+        ("min.insync.replicas", "1", "0"),
+        ("max.compaction.lag.ms", "1", "0"),
+        ("min.cleanable.dirty.ratio", "1", "1.01"),
+        ("min.cleanable.dirty.ratio", "0", "-0.1"),
+        ("local.retention.ms", "-2", "-3"),
+        ("compression.gzip.level", "-1", "0"),
+        ("compression.gzip.level", "9", "10"),
+        ("compression.lz4.level", "1", "0"),
+        ("compression.lz4.level", "17", "18"),
+        ("compression.zstd.level", "-131072", "-131073"),
+        ("compression.zstd.level", "22", "23"),
+        ("compression.type", "producer", "none"),
+        ("compression.type", " zstd ", "ZSTD"),
+        ("cleanup.policy", "compact, delete", "compact,keep"),
+        ("cleanup.policy", "", "Compact"),
+        ("message.timestamp.type", "LogAppendTime", "logAppendTime"),
+        ("preallocate", "TRUE", "1"),
+        ("message.format.version", "0.10.2-IV0.7", "0.10"),
+        ("message.format.version", "4.0-IV0", "4.0"),
+        ("message.format.version", "3.9.1", "3.9-IV1"),
+        ("unclean.leader.election.enable", "false", "no"),
+        ("leader.replication.throttled.replicas", "*", "*,1:2"),
+        ("follower.replication.throttled.replicas", "1:2, 3:4,", "1:-2"),
+    ],
+)
 def test_limits(name: str, allowed: str, refused: str) -> None:
     check({name: allowed})
     with pytest.raises(ConfigValueError, match=name):
@@ -44,29 +63,54 @@ def test_unknown_names_are_refused_first() -> None:
         check({"segment.bytes": "x", "retention": "1"})
 
 
-@pytest.mark.parametrize(("configs", "existing", "remote", "reason"), [
-    ({"min.compaction.lag.ms": "2", "max.compaction.lag.ms": "2"}, {}, False, None),
-    ({"min.compaction.lag.ms": "3", "max.compaction.lag.ms": "2"}, {}, False, "min.compaction.lag.ms"),
-    ({"remote.storage.enable": "true"}, {}, False, "remote.log.storage.system.enable"),
-    ({"remote.storage.enable": "true"}, {}, True, None),
-    ({"remote.storage.enable": "true", "cleanup.policy": "delete,compact"}, {}, True, "compact"),
-    ({"remote.storage.enable": "true", "local.retention.ms": "-1"}, {}, True, "local.retention.ms"),
-    ({"remote.storage.enable": "true", "local.retention.ms": "6", "retention.ms": "5"}, {}, True, "local.retention.ms"),
-    ({"remote.storage.enable": "true", "local.retention.ms": "5", "retention.ms": "5"}, {}, True, None),
-    ({"remote.storage.enable": "true", "local.retention.ms": "-1", "retention.ms": "-1"}, {}, True, None),
-    ({"remote.storage.enable": "true", "local.retention.bytes": "9"}, {}, True, None),
-    ({"remote.storage.enable": "true", "local.retention.bytes": "9", "retention.bytes": "8"}, {}, True,
-     "retention.bytes"),
-    ({"local.retention.bytes": "9", "retention.bytes": "8"}, {}, True, None),
-    ({"remote.storage.enable": "true", "remote.log.copy.disable": "true"}, {}, True, None),
-    ({"remote.storage.enable": "true", "remote.log.copy.disable": "true", "local.retention.ms": "5"}, {}, True,
-     "remote.log.copy.disable"),
-    ({"remote.storage.enable": "true", "remote.log.copy.disable": "true", "local.retention.ms": "5",
-      "retention.ms": "5"}, {}, True, None),
-    ({}, {"remote.storage.enable": "true"}, True, "remote.log.delete.on.disable"),
-    ({"remote.log.delete.on.disable": "true"}, {"remote.storage.enable": "true"}, True, None),
-    ({"remote.storage.enable": "false"}, {"remote.storage.enable": "false"}, True, None),
-])
+@pytest.mark.parametrize(
+    ("configs", "existing", "remote", "reason"),
+    [
+        ({"min.compaction.lag.ms": "2", "max.compaction.lag.ms": "2"}, {}, False, None),
+        ({"min.compaction.lag.ms": "3", "max.compaction.lag.ms": "2"}, {}, False, "min.compaction.lag.ms"),
+        ({"remote.storage.enable": "true"}, {}, False, "remote.log.storage.system.enable"),
+        ({"remote.storage.enable": "true"}, {}, True, None),
+        ({"remote.storage.enable": "true", "cleanup.policy": "delete,compact"}, {}, True, "compact"),
+        ({"remote.storage.enable": "true", "local.retention.ms": "-1"}, {}, True, "local.retention.ms"),
+        (
+            {"remote.storage.enable": "true", "local.retention.ms": "6", "retention.ms": "5"},
+            {},
+            True,
+            "local.retention.ms",
+        ),
+        ({"remote.storage.enable": "true", "local.retention.ms": "5", "retention.ms": "5"}, {}, True, None),
+        ({"remote.storage.enable": "true", "local.retention.ms": "-1", "retention.ms": "-1"}, {}, True, None),
+        ({"remote.storage.enable": "true", "local.retention.bytes": "9"}, {}, True, None),
+        (
+            {"remote.storage.enable": "true", "local.retention.bytes": "9", "retention.bytes": "8"},
+            {},
+            True,
+            "retention.bytes",
+        ),
+        ({"local.retention.bytes": "9", "retention.bytes": "8"}, {}, True, None),
+        ({"remote.storage.enable": "true", "remote.log.copy.disable": "true"}, {}, True, None),
+        (
+            {"remote.storage.enable": "true", "remote.log.copy.disable": "true", "local.retention.ms": "5"},
+            {},
+            True,
+            "remote.log.copy.disable",
+        ),
+        (
+            {
+                "remote.storage.enable": "true",
+                "remote.log.copy.disable": "true",
+                "local.retention.ms": "5",
+                "retention.ms": "5",
+            },
+            {},
+            True,
+            None,
+        ),
+        ({}, {"remote.storage.enable": "true"}, True, "remote.log.delete.on.disable"),
+        ({"remote.log.delete.on.disable": "true"}, {"remote.storage.enable": "true"}, True, None),
+        ({"remote.storage.enable": "false"}, {"remote.storage.enable": "false"}, True, None),
+    ],
+)
 def test_configs_that_rule_each_other_out(
     configs: dict[str, str], existing: dict[str, str], remote: bool, reason: str | None
 ) -> None:

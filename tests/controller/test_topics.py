@@ -50,7 +50,9 @@ def topic(
     name: str = "new", partitions: int = 1, factor: int = 1, configs: Any = (), assignments: Any = ()
 ) -> CreatableTopic:
     return CreatableTopic(
-        name, partitions, factor,
+        name,
+        partitions,
+        factor,
         [CreatableReplicaAssignment(number, list(ids)) for number, ids in assignments],
         [CreatableTopicConfig(key, value) for key, value in configs],
     )
@@ -116,7 +118,9 @@ def test_a_name_given_twice_is_refused_and_the_rest_goes_on() -> None:
     request = CreateTopicsRequestData(topics=[topic("x"), topic("y"), topic("x"), topic("z", factor=0)])
     results = cluster.run(lambda ctx: create_topics(ctx, request, 7)).topics
     assert {r.name: ErrorCode(r.error_code) for r in results} == {
-        "x": E.INVALID_REQUEST, "y": E.NONE, "z": E.INVALID_REPLICATION_FACTOR
+        "x": E.INVALID_REQUEST,
+        "y": E.NONE,
+        "z": E.INVALID_REPLICATION_FACTOR,
     }
     assert len(results) == 3
     assert "y" in cluster.image.topics_by_name
@@ -130,8 +134,13 @@ def test_the_records_of_a_topic_come_in_order() -> None:
     result = create_topics(cluster.ctx(), request, 7)
     assert result.atomic
     assert [(type(r.message), r.version) for r in result.records] == [
-        (TopicRecord, 0), (ConfigRecord, 0), (ConfigRecord, 0), (PartitionRecord, 1), (PartitionRecord, 1),
-        (TopicRecord, 0), (PartitionRecord, 1),
+        (TopicRecord, 0),
+        (ConfigRecord, 0),
+        (ConfigRecord, 0),
+        (PartitionRecord, 1),
+        (PartitionRecord, 1),
+        (TopicRecord, 0),
+        (PartitionRecord, 1),
     ]
     cluster.apply(result.records)
     assert cluster.image.topic_configs("x") == {"retention.ms": "1", "retention.bytes": "2"}
@@ -223,7 +232,9 @@ def test_topics_are_deleted_by_name_with_their_configs() -> None:
     ident = cluster.image.topics_by_name["x"].id
     results = delete(cluster, names=["x", "nope", "old", "old"])
     assert codes(results) == {
-        ("x", ident): E.NONE, ("nope", ZERO_UUID): E.UNKNOWN_TOPIC_OR_PARTITION, ("old", ZERO_UUID): E.INVALID_REQUEST
+        ("x", ident): E.NONE,
+        ("nope", ZERO_UUID): E.UNKNOWN_TOPIC_OR_PARTITION,
+        ("old", ZERO_UUID): E.INVALID_REQUEST,
     }
     assert cluster.messages == [RemoveTopicRecord(topic_id=ident)]
     assert cluster.image.topic_configs("x") == {}
@@ -249,9 +260,13 @@ def test_topics_are_deleted_by_id_and_every_muddle_is_told() -> None:
         DeleteTopicState("a.b"),
     )
     assert codes(results) == {
-        ("x", ids["x"]): E.NONE, (None, unknown): E.UNKNOWN_TOPIC_ID, (None, ZERO_UUID): E.INVALID_REQUEST,
-        ("y", ids["y"]): E.INVALID_REQUEST, ("old", ids["old"]): E.INVALID_REQUEST,
-        (None, ids["a.b"]): E.INVALID_REQUEST, ("a.b", ids["a.b"]): E.INVALID_REQUEST,
+        ("x", ids["x"]): E.NONE,
+        (None, unknown): E.UNKNOWN_TOPIC_ID,
+        (None, ZERO_UUID): E.INVALID_REQUEST,
+        ("y", ids["y"]): E.INVALID_REQUEST,
+        ("old", ids["old"]): E.INVALID_REQUEST,
+        (None, ids["a.b"]): E.INVALID_REQUEST,
+        ("a.b", ids["a.b"]): E.INVALID_REQUEST,
     }
     assert set(cluster.image.topics_by_name) == {"old", "a.b", "y"}
 
@@ -313,7 +328,8 @@ def test_a_topic_to_grow_given_twice_is_refused_once() -> None:
     cluster = ready()
     twice = CreatePartitionsTopic("old", 2, None)
     assert grow(cluster, twice, CreatePartitionsTopic("a.b", 2, None), twice) == {
-        "old": E.INVALID_REQUEST, "a.b": E.NONE
+        "old": E.INVALID_REQUEST,
+        "a.b": E.NONE,
     }
 
 

@@ -54,8 +54,12 @@ def test_an_abort_takes_back_the_copy_and_not_the_brokers(failover: bool) -> Non
         cluster.run(lambda ctx: ControllerResult(None, abort_transaction(ctx, "The copy failed")))
 
     assert [type(message) for message in cluster.messages] == [
-        AbortTransactionRecord, RegisterBrokerRecord, RegisterBrokerRecord, UnregisterBrokerRecord,
-        RegisterBrokerRecord, RegisterControllerRecord,
+        AbortTransactionRecord,
+        RegisterBrokerRecord,
+        RegisterBrokerRecord,
+        UnregisterBrokerRecord,
+        RegisterBrokerRecord,
+        RegisterControllerRecord,
     ]
     after = contents(cluster.image)
     assert after["topics"] == {}

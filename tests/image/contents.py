@@ -32,7 +32,11 @@ def contents(image: MetadataImage) -> dict[str, Any]:
 def recounted(image: MetadataImage) -> dict[str, Any]:
     """The image's indexes as they follow from its partitions."""
     expected: dict[str, Any] = {
-        "leader_counts": {}, "isr_counts": {}, "leaderless": set(), "not_preferred": set(), "reassigning": set(),
+        "leader_counts": {},
+        "isr_counts": {},
+        "leaderless": set(),
+        "not_preferred": set(),
+        "reassigning": set(),
         "partition_count": 0,
     }
     for topic in image.topics_by_id.values():

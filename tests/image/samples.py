@@ -23,19 +23,37 @@ def sundry_records() -> st.SearchStrategy[ApiMessageAndVersion]:
     blob = st.sampled_from([b"1", b"2"])
     entity = st.sampled_from([[("user", "u")], [("client-id", "c"), ("user", None)]])
     kinds = st.one_of(
-        st.builds(ConfigRecord, resource_type=st.sampled_from([2, 4]), resource_name=name, name=name,
-                  value=st.none() | name),
+        st.builds(
+            ConfigRecord, resource_type=st.sampled_from([2, 4]), resource_name=name, name=name, value=st.none() | name
+        ),
         st.builds(
             lambda pairs, key, value, remove: ClientQuotaRecord([EntityData(*p) for p in pairs], key, value, remove),
-            entity, name, st.sampled_from([1.0, 2.5]), st.booleans(),
+            entity,
+            name,
+            st.sampled_from([1.0, 2.5]),
+            st.booleans(),
         ),
         st.builds(ProducerIdsRecord, broker_id=few, broker_epoch=few, next_producer_id=few),
-        st.builds(UserScramCredentialRecord, name=name, mechanism=st.integers(1, 2), salt=blob, stored_key=blob,
-                  server_key=blob, iterations=st.just(4096)),
-        st.builds(AccessControlEntryRecord, id=few.map(lambda n: bytes([n + 1]) * 16), resource_type=few,
-                  resource_name=name, principal=name, host=name),
-        st.builds(DelegationTokenRecord, owner=name, requester=name, renewers=st.lists(name, max_size=1),
-                  token_id=name),
+        st.builds(
+            UserScramCredentialRecord,
+            name=name,
+            mechanism=st.integers(1, 2),
+            salt=blob,
+            stored_key=blob,
+            server_key=blob,
+            iterations=st.just(4096),
+        ),
+        st.builds(
+            AccessControlEntryRecord,
+            id=few.map(lambda n: bytes([n + 1]) * 16),
+            resource_type=few,
+            resource_name=name,
+            principal=name,
+            host=name,
+        ),
+        st.builds(
+            DelegationTokenRecord, owner=name, requester=name, renewers=st.lists(name, max_size=1), token_id=name
+        ),
         st.builds(RemoveDelegationTokenRecord, token_id=name),
         st.builds(RegisterControllerRecord, controller_id=few, incarnation_id=few.map(lambda n: bytes([n + 1]) * 16)),
         st.builds(NoOpRecord),

@@ -21,7 +21,13 @@ from tests.image.contents import contents, recounted
 TOPIC_ID = b"an id of a topic"
 TOPIC = encode_record(TopicRecord(name="t", topic_id=TOPIC_ID), 0)
 PLAIN = PartitionRecord(
-    partition_id=3, topic_id=TOPIC_ID, replicas=[1, 2, 3], isr=[1, 3], leader=1, leader_epoch=7, partition_epoch=9,
+    partition_id=3,
+    topic_id=TOPIC_ID,
+    replicas=[1, 2, 3],
+    isr=[1, 3],
+    leader=1,
+    leader_epoch=7,
+    partition_epoch=9,
     directories=[bytes([n]) * 16 for n in (1, 2, 3)],
 )
 
@@ -60,9 +66,17 @@ def partitions() -> st.SearchStrategy[PartitionRecord]:
     ids = st.lists(st.integers(-1, 4), max_size=4)
     numbers = st.integers(-(2**31), 2**31 - 1)
     return st.builds(
-        PartitionRecord, partition_id=st.integers(0, 2), topic_id=st.sampled_from([TOPIC_ID, bytes(16)]), replicas=ids,
-        isr=ids, removing_replicas=st.just([]) | ids, adding_replicas=st.just([]) | ids, leader=st.integers(-1, 4),
-        leader_recovery_state=st.integers(0, 1), leader_epoch=numbers, partition_epoch=numbers,
+        PartitionRecord,
+        partition_id=st.integers(0, 2),
+        topic_id=st.sampled_from([TOPIC_ID, bytes(16)]),
+        replicas=ids,
+        isr=ids,
+        removing_replicas=st.just([]) | ids,
+        adding_replicas=st.just([]) | ids,
+        leader=st.integers(-1, 4),
+        leader_recovery_state=st.integers(0, 1),
+        leader_epoch=numbers,
+        partition_epoch=numbers,
         directories=st.lists(st.integers(0, 3).map(lambda n: bytes([n]) * 16), max_size=4),
         eligible_leader_replicas=st.none() | ids,
     )
@@ -115,7 +129,11 @@ def test_what_is_shared_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(50):
         directories = [bytes([number]) * 16] * 2
         record = PartitionRecord(
-            partition_id=number, topic_id=TOPIC_ID, replicas=[number, 60], isr=[number], leader=number,
+            partition_id=number,
+            topic_id=TOPIC_ID,
+            replicas=[number, 60],
+            isr=[number],
+            leader=number,
             directories=directories,
         )
         values.append(encode_record(record, 1))

@@ -112,9 +112,7 @@ REFUSED: list[tuple[list[Any], Any, str]] = [
 
 
 @pytest.mark.parametrize(("before", "record", "reason"), REFUSED)
-def test_a_record_that_does_not_fit_is_refused_and_changes_nothing(
-    before: list[Any], record: Any, reason: str
-) -> None:
+def test_a_record_that_does_not_fit_is_refused_and_changes_nothing(before: list[Any], record: Any, reason: str) -> None:
     image = MetadataImage()
     apply(image, *before)
     held, offset = contents(image), image.offset
@@ -225,8 +223,12 @@ def test_a_removed_topic_tells_all_partitions_it_had_before() -> None:
     image = with_topic()
     before = dict(image.topics_by_name["a"].partitions)
     delta = delta_of(
-        image, PartitionChangeRecord(0, T1, isr=[1]), partition(2), RemoveTopicRecord(topic_id=T1),
-        TopicRecord(name="a", topic_id=T2), partition(0, T2),
+        image,
+        PartitionChangeRecord(0, T1, isr=[1]),
+        partition(2),
+        RemoveTopicRecord(topic_id=T1),
+        TopicRecord(name="a", topic_id=T2),
+        partition(0, T2),
     )
     assert delta.topics[T1].partitions_before() == before
     assert not delta.topics[T2].existed
@@ -237,7 +239,9 @@ def test_a_topic_created_again_under_its_id_is_a_change_of_its_partitions() -> N
     before = contents(image)
     was = dict(image.topics_by_name["a"].partitions)
     delta = delta_of(
-        image, RemoveTopicRecord(topic_id=T1), TopicRecord(name="a", topic_id=T1),
+        image,
+        RemoveTopicRecord(topic_id=T1),
+        TopicRecord(name="a", topic_id=T1),
         partition(0, replicas=[3], isr=[3], leader=3),
     )
     change = delta.topics[T1]
@@ -253,8 +257,12 @@ def test_merged_deltas_hold_the_oldest_values() -> None:
     before = contents(image)
     first = delta_of(image, PartitionChangeRecord(0, T1, isr=[1]), TopicRecord(name="b", topic_id=T2), broker())
     second = delta_of(
-        image, PartitionChangeRecord(0, T1, isr=[2]), PartitionChangeRecord(1, T1, isr=[2]),
-        RemoveTopicRecord(topic_id=T2), RemoveTopicRecord(topic_id=T1), broker(epoch=9),
+        image,
+        PartitionChangeRecord(0, T1, isr=[2]),
+        PartitionChangeRecord(1, T1, isr=[2]),
+        RemoveTopicRecord(topic_id=T2),
+        RemoveTopicRecord(topic_id=T1),
+        broker(epoch=9),
     )
     third = delta_of(image, TopicRecord(name="a", topic_id=T1), partition(5))
     first.merge(second)
@@ -292,8 +300,13 @@ def test_an_aborted_transaction_never_was() -> None:
     apply(image, broker(1))
     before = contents(image)
     apply(
-        image, BeginTransactionRecord(), broker(1, 9), RemoveTopicRecord(topic_id=T1),
-        TopicRecord(name="a", topic_id=T2), partition(0, T2), ConfigRecord(2, "a", "k", "v"),
+        image,
+        BeginTransactionRecord(),
+        broker(1, 9),
+        RemoveTopicRecord(topic_id=T1),
+        TopicRecord(name="a", topic_id=T2),
+        partition(0, T2),
+        ConfigRecord(2, "a", "k", "v"),
         ZkMigrationStateRecord(zk_migration_state=1),
     )
     assert image.stable_zk_migration_state is ZkMigrationState.PRE_MIGRATION
@@ -359,8 +372,13 @@ def test_the_log_of_a_real_migration_replays() -> None:
 
 @pytest.mark.parametrize(
     ("directory", "of_a_broker_with_some", "of_one_with_none"),
-    [(D1, True, True), (D2, False, True), (DIRECTORY_MIGRATING, True, True), (DIRECTORY_UNASSIGNED, True, True),
-     (DIRECTORY_LOST, False, False)],
+    [
+        (D1, True, True),
+        (D2, False, True),
+        (DIRECTORY_MIGRATING, True, True),
+        (DIRECTORY_UNASSIGNED, True, True),
+        (DIRECTORY_LOST, False, False),
+    ],
 )
 def test_which_directories_are_online(directory: bytes, of_a_broker_with_some: bool, of_one_with_none: bool) -> None:
     image = image_with(broker(1, log_dirs=[D1]), broker(2))

@@ -29,8 +29,16 @@ from tests.image.contents import contents
 from tests.image.samples import sundry_records
 
 KAFKAS_ORDER = [
-    "FeatureLevelRecord", "ZkMigrationStateRecord", "RegisterBrokerRecord", "RegisterControllerRecord", "TopicRecord",
-    "ConfigRecord", "ClientQuotaRecord", "ProducerIdsRecord", "AccessControlEntryRecord", "UserScramCredentialRecord",
+    "FeatureLevelRecord",
+    "ZkMigrationStateRecord",
+    "RegisterBrokerRecord",
+    "RegisterControllerRecord",
+    "TopicRecord",
+    "ConfigRecord",
+    "ClientQuotaRecord",
+    "ProducerIdsRecord",
+    "AccessControlEntryRecord",
+    "UserScramCredentialRecord",
     "DelegationTokenRecord",
 ]
 
@@ -61,8 +69,13 @@ def told(image: MetadataImage) -> dict[str, Any]:
         for key, broker in image.brokers.items()
     }
     found["topics"] = {
-        key: (name, {number: (p.all_directories(), p.replicas, p.isr, p.leader, p.leader_epoch, p.partition_epoch)
-                     for number, p in partitions.items()})
+        key: (
+            name,
+            {
+                number: (p.all_directories(), p.replicas, p.isr, p.leader, p.leader_epoch, p.partition_epoch)
+                for number, p in partitions.items()
+            },
+        )
         for key, (name, partitions) in found["topics"].items()
     }
     return found
@@ -74,7 +87,10 @@ def level(version: MetadataVersion) -> FeatureLevelRecord:
 
 def broker(number: int) -> RegisterBrokerRecord:
     return RegisterBrokerRecord(
-        broker_id=number, broker_epoch=7, incarnation_id=topic_id(number), rack="r",
+        broker_id=number,
+        broker_epoch=7,
+        incarnation_id=topic_id(number),
+        rack="r",
         end_points=[BrokerEndpoint("PLAINTEXT", "host", 9092, 0)],
         features=[BrokerFeature("metadata.version", 1, 21)],
     )
@@ -91,8 +107,12 @@ def anything() -> st.SearchStrategy[Any]:
         sundry_records().map(lambda record: record.message),
         few.map(lambda n: TopicRecord(name=f"t{n}", topic_id=topic_id(n))),
         st.builds(partition, few, few),
-        st.builds(lambda t, n, isr: PartitionChangeRecord(partition_id=n, topic_id=topic_id(t), isr=isr, leader=isr[0]),
-                  few, few, st.sampled_from([[1], [2], [1, 2]])),
+        st.builds(
+            lambda t, n, isr: PartitionChangeRecord(partition_id=n, topic_id=topic_id(t), isr=isr, leader=isr[0]),
+            few,
+            few,
+            st.sampled_from([[1], [2], [1, 2]]),
+        ),
         few.map(lambda n: RemoveTopicRecord(topic_id=topic_id(n))),
         few.map(broker),
         few.map(lambda n: UnregisterBrokerRecord(broker_id=n, broker_epoch=7)),
@@ -135,8 +155,14 @@ def test_a_snapshot_is_of_its_point_in_time(before: list[Any], meanwhile: list[t
 
 
 def test_a_delta_that_was_noted_is_not_changed_by_later_ones() -> None:
-    image = image_of([level(MetadataVersion.IBP_3_9_IV0), TopicRecord(name="t0", topic_id=topic_id(0)),
-                      partition(0, 0), partition(0, 1)])
+    image = image_of(
+        [
+            level(MetadataVersion.IBP_3_9_IV0),
+            TopicRecord(name="t0", topic_id=topic_id(0)),
+            partition(0, 0),
+            partition(0, 1),
+        ]
+    )
     cursor = SnapshotCursor(image)
     noted = []
     for number in (0, 1):
@@ -149,16 +175,29 @@ def test_a_delta_that_was_noted_is_not_changed_by_later_ones() -> None:
 
 
 VERSIONS_BY_LEVEL = {
-    MetadataVersion.IBP_3_3_IV0: (0, 0), MetadataVersion.IBP_3_3_IV3: (1, 0), MetadataVersion.IBP_3_4_IV0: (2, 0),
-    MetadataVersion.IBP_3_6_IV2: (2, 0), MetadataVersion.IBP_3_7_IV2: (3, 1), MetadataVersion.IBP_3_9_IV0: (3, 1),
+    MetadataVersion.IBP_3_3_IV0: (0, 0),
+    MetadataVersion.IBP_3_3_IV3: (1, 0),
+    MetadataVersion.IBP_3_4_IV0: (2, 0),
+    MetadataVersion.IBP_3_6_IV2: (2, 0),
+    MetadataVersion.IBP_3_7_IV2: (3, 1),
+    MetadataVersion.IBP_3_9_IV0: (3, 1),
 }
 
 
 @pytest.mark.parametrize("version", VERSIONS_BY_LEVEL)
 def test_records_have_the_versions_of_the_metadata_version(version: MetadataVersion) -> None:
-    records = list(snapshot_records(image_of([
-        level(version), broker(1), TopicRecord(name="t0", topic_id=topic_id(0)), partition(0, 0),
-    ])))
+    records = list(
+        snapshot_records(
+            image_of(
+                [
+                    level(version),
+                    broker(1),
+                    TopicRecord(name="t0", topic_id=topic_id(0)),
+                    partition(0, 0),
+                ]
+            )
+        )
+    )
     found = {type(record.message).__name__: record for record in records}
     assert (found["RegisterBrokerRecord"].version, found["PartitionRecord"].version) == VERSIONS_BY_LEVEL[version]
     written = found["PartitionRecord"].message
@@ -180,8 +219,9 @@ def test_what_its_version_cannot_say_is_not_left_out_silently() -> None:
 
 
 def test_no_snapshot_is_taken_inside_a_transaction() -> None:
-    image = image_of([level(MetadataVersion.IBP_3_9_IV0), ConfigRecord(resource_type=2, resource_name="t", name="a",
-                                                                     value="1")])
+    image = image_of(
+        [level(MetadataVersion.IBP_3_9_IV0), ConfigRecord(resource_type=2, resource_name="t", name="a", value="1")]
+    )
     cursor = SnapshotCursor(image)
     image.apply(BeginTransactionRecord(name="x"), 2, 1)
     with pytest.raises(ValueError, match="a transaction is open since offset 2"):
@@ -190,5 +230,7 @@ def test_no_snapshot_is_taken_inside_a_transaction() -> None:
         SnapshotCursor(image)
     image.apply(AbortTransactionRecord(reason="x"), 3, 1)
     assert [type(record.message).__name__ for record in cursor.take(image, 9)] == [
-        "FeatureLevelRecord", "ZkMigrationStateRecord", "ConfigRecord",
+        "FeatureLevelRecord",
+        "ZkMigrationStateRecord",
+        "ConfigRecord",
     ]

@@ -121,12 +121,74 @@ def _describe(*resources: tuple[int, str], keys: list[str] | None = None, synony
 
 
 VALUES = (
-    "", " ", "x", "-3", "-2", "-1", "0", "1", "+1", " 7 ", "9", "10", "13", "14", "17", "18", "22", "23", "-131072",
-    "-131073", "100000000", "2147483647", "2147483648", "9223372036854775807", "9223372036854775808", "0.5", ".5",
-    "1.5", "1e-5", "1d", "0x1", "NaN", "1_0", "true", " TRUE ", "False", "yes", "compact", "delete", "compact, delete",
-    "compact,delete,", "Compact", "compact,", "*", "1:2,3:4", "1:2, 3:4 ,", "1:2,*", "1:-2", "gzip", "producer",
-    "uncompressed", "none", "GZIP", "3.0", "3.0-IV1", "3.0-IV9", "3.9", "4.0", "4.0-IV1", "0.11", "0.11.0", "0.11.0.1",
-    "2.8.2", "3.9-IV0.7", "0.8", "CreateTime", "LogAppendTime", "createtime",
+    "",
+    " ",
+    "x",
+    "-3",
+    "-2",
+    "-1",
+    "0",
+    "1",
+    "+1",
+    " 7 ",
+    "9",
+    "10",
+    "13",
+    "14",
+    "17",
+    "18",
+    "22",
+    "23",
+    "-131072",
+    "-131073",
+    "100000000",
+    "2147483647",
+    "2147483648",
+    "9223372036854775807",
+    "9223372036854775808",
+    "0.5",
+    ".5",
+    "1.5",
+    "1e-5",
+    "1d",
+    "0x1",
+    "NaN",
+    "1_0",
+    "true",
+    " TRUE ",
+    "False",
+    "yes",
+    "compact",
+    "delete",
+    "compact, delete",
+    "compact,delete,",
+    "Compact",
+    "compact,",
+    "*",
+    "1:2,3:4",
+    "1:2, 3:4 ,",
+    "1:2,*",
+    "1:-2",
+    "gzip",
+    "producer",
+    "uncompressed",
+    "none",
+    "GZIP",
+    "3.0",
+    "3.0-IV1",
+    "3.0-IV9",
+    "3.9",
+    "4.0",
+    "4.0-IV1",
+    "0.11",
+    "0.11.0",
+    "0.11.0.1",
+    "2.8.2",
+    "3.9-IV0.7",
+    "0.8",
+    "CreateTime",
+    "LogAppendTime",
+    "createtime",
 )
 """Texts on both sides of every border of every topic config."""
 
@@ -155,18 +217,44 @@ def topic_combination_cases() -> Iterator[Case]:
         yield Case(f"combination {index}", _incremental((TOPIC, "t1", changes), validate_only=True), 1)
         yield Case(f"legacy combination {index}", _legacy((TOPIC, "t1", configs), validate_only=True), 2)
         topic = CreatableTopic(
-            name="new", num_partitions=1, replication_factor=1,
+            name="new",
+            num_partitions=1,
+            replication_factor=1,
             configs=[CreatableTopicConfig(name=name, value=value) for name, value in configs.items()],
         )
         yield Case(f"create with {index}", CreateTopicsRequestData(topics=[topic], validate_only=True), 7)
 
 
 RESOURCES = (
-    (TOPIC, ""), (TOPIC, "."), (TOPIC, ".."), (TOPIC, "a b"), (TOPIC, "x" * 250), (TOPIC, "x" * 249),
-    (TOPIC, "missing"), (TOPIC, "t1"), (TOPIC, "ü"), (BROKER, ""), (BROKER, "5"), (BROKER, "05"), (BROKER, "+5"),
-    (BROKER, "1"), (BROKER, "6"), (BROKER, "-1"), (BROKER, "x"), (BROKER, "99999999999"), (BROKER_LOGGER, "1"),
-    (BROKER_LOGGER, ""), (BROKER_LOGGER, "x"), (BROKER_LOGGER, "5"), (CLIENT_METRICS, ""), (CLIENT_METRICS, "m"),
-    (GROUP, "g"), (0, "u"), (3, "u"), (64, "u"), (-1, "u"),
+    (TOPIC, ""),
+    (TOPIC, "."),
+    (TOPIC, ".."),
+    (TOPIC, "a b"),
+    (TOPIC, "x" * 250),
+    (TOPIC, "x" * 249),
+    (TOPIC, "missing"),
+    (TOPIC, "t1"),
+    (TOPIC, "ü"),
+    (BROKER, ""),
+    (BROKER, "5"),
+    (BROKER, "05"),
+    (BROKER, "+5"),
+    (BROKER, "1"),
+    (BROKER, "6"),
+    (BROKER, "-1"),
+    (BROKER, "x"),
+    (BROKER, "99999999999"),
+    (BROKER_LOGGER, "1"),
+    (BROKER_LOGGER, ""),
+    (BROKER_LOGGER, "x"),
+    (BROKER_LOGGER, "5"),
+    (CLIENT_METRICS, ""),
+    (CLIENT_METRICS, "m"),
+    (GROUP, "g"),
+    (0, "u"),
+    (3, "u"),
+    (64, "u"),
+    (-1, "u"),
 )
 
 
@@ -203,9 +291,13 @@ def config_change_cases() -> Iterator[Case]:
     yield Case("describe own configs", _describe((BROKER, "1")), 4)
     yield Case("describe defaults", _describe((BROKER, "")), 4)
     topic = CreatableTopic(
-        name="new", num_partitions=1, replication_factor=1,
-        configs=[CreatableTopicConfig(name="cleanup.policy", value=" compact , delete"),
-                 CreatableTopicConfig(name="retention.ms", value=" 7 ")],
+        name="new",
+        num_partitions=1,
+        replication_factor=1,
+        configs=[
+            CreatableTopicConfig(name="cleanup.policy", value=" compact , delete"),
+            CreatableTopicConfig(name="retention.ms", value=" 7 "),
+        ],
     )
     for version in (5, 7):
         yield Case(f"create v{version}", CreateTopicsRequestData(topics=[topic], validate_only=True), version)
@@ -222,10 +314,15 @@ CONFIG_CHANGES: tuple[Sequence[tuple[int, str, Sequence[Change]]], ...] = (
     [(TOPIC, "t1", [("cleanup.policy", APPEND, "bad")])],
     [(TOPIC, "t1", [("retention.ms", APPEND, "1")])],
     [(TOPIC, "t1", [("no.such.config", SUBTRACT, "1")])],
-    [(TOPIC, "t1", [("leader.replication.throttled.replicas", APPEND, "0:1,0:2")]),
-     (TOPIC, "t2", [("leader.replication.throttled.replicas", SET, "*")])],
-    [(TOPIC, "t1", [("leader.replication.throttled.replicas", SUBTRACT, "0:1,9:9")]),
-     (TOPIC, "missing", [("retention.ms", SET, "1")]), (TOPIC, "t2", [("retention.ms", SET, "bad")])],
+    [
+        (TOPIC, "t1", [("leader.replication.throttled.replicas", APPEND, "0:1,0:2")]),
+        (TOPIC, "t2", [("leader.replication.throttled.replicas", SET, "*")]),
+    ],
+    [
+        (TOPIC, "t1", [("leader.replication.throttled.replicas", SUBTRACT, "0:1,9:9")]),
+        (TOPIC, "missing", [("retention.ms", SET, "1")]),
+        (TOPIC, "t2", [("retention.ms", SET, "bad")]),
+    ],
     [(TOPIC, "t1", [("leader.replication.throttled.replicas", SUBTRACT, "0:2")])],
     [(TOPIC, "t1", [("retention.ms", SET, None), ("segment.bytes", DELETE, "5")])],
     [(TOPIC, "t1", [("retention.ms", SET, "1"), ("retention.ms", SET, "2")])],
@@ -269,8 +366,9 @@ LEGACY_CHANGES: tuple[tuple[int, str, Mapping[str, str | None]], ...] = (
 )
 
 
-def _quotas(*entries: tuple[Sequence[tuple[str, str | None]], Sequence[tuple[str, float | None]]],
-            validate_only: bool = False) -> Message:
+def _quotas(
+    *entries: tuple[Sequence[tuple[str, str | None]], Sequence[tuple[str, float | None]]], validate_only: bool = False
+) -> Message:
     return AlterClientQuotasRequestData(
         entries=[
             EntryData(
@@ -287,10 +385,24 @@ def quota_cases() -> Iterator[Case]:
     """Entities, keys and values of quotas."""
     rate = [("producer_byte_rate", 1000.0)]
     entities: tuple[Sequence[tuple[str, str | None]], ...] = (
-        [], [("user", "a")], [("user", None)], [("user", "")], [("client-id", "c")], [("client-id", None)],
-        [("user", "a"), ("client-id", "c")], [("user", None), ("client-id", None)], [("ip", "10.0.0.1")],
-        [("ip", None)], [("ip", "")], [("ip", "::1")], [("ip", "localhost")], [("ip", "no such host")],
-        [("ip", "10.0.0.1"), ("user", "a")], [("group", "g")], [("group", "")], [("user", "a"), ("user", "b")],
+        [],
+        [("user", "a")],
+        [("user", None)],
+        [("user", "")],
+        [("client-id", "c")],
+        [("client-id", None)],
+        [("user", "a"), ("client-id", "c")],
+        [("user", None), ("client-id", None)],
+        [("ip", "10.0.0.1")],
+        [("ip", None)],
+        [("ip", "")],
+        [("ip", "::1")],
+        [("ip", "localhost")],
+        [("ip", "no such host")],
+        [("ip", "10.0.0.1"), ("user", "a")],
+        [("group", "g")],
+        [("group", "")],
+        [("user", "a"), ("user", "b")],
     )
     for index, entity in enumerate(entities):
         yield Case(f"quota entity {index}", _quotas((entity, rate)), index % 2)
@@ -298,9 +410,13 @@ def quota_cases() -> Iterator[Case]:
         yield Case(f"ip quota entity {index}", _quotas((entity, ip_rate)), index % 2)
     values = (0.0, -1.0, 1.0, 0.5, 1.0000001, 1.00001, 1e9, 3e9, 1e19, 9.3e18, float("nan"), float("inf"), 2.0**31)
     for key, entity in (
-        ("producer_byte_rate", [("user", "v")]), ("consumer_byte_rate", [("user", "v")]),
-        ("request_percentage", [("client-id", "v")]), ("controller_mutation_rate", [("user", None)]),
-        ("connection_creation_rate", [("ip", "1.2.3.4")]), ("no_such_rate", [("user", "v")]), ("", [("user", "v")]),
+        ("producer_byte_rate", [("user", "v")]),
+        ("consumer_byte_rate", [("user", "v")]),
+        ("request_percentage", [("client-id", "v")]),
+        ("controller_mutation_rate", [("user", None)]),
+        ("connection_creation_rate", [("ip", "1.2.3.4")]),
+        ("no_such_rate", [("user", "v")]),
+        ("", [("user", "v")]),
     ):
         for value in values:
             yield Case(f"quota {key}={value}", _quotas((entity, [(key, value)])), 1)
@@ -317,19 +433,43 @@ def quota_cases() -> Iterator[Case]:
     yield Case("no ops", _quotas(([("user", "unseen")], [])), 1)
 
 
-def _acl(resource_type: int = 2, name: str = "t1", pattern: int = 3, principal: str = "User:a", host: str = "*",
-         operation: int = 3, permission: int = 3) -> AclCreation:
+def _acl(
+    resource_type: int = 2,
+    name: str = "t1",
+    pattern: int = 3,
+    principal: str = "User:a",
+    host: str = "*",
+    operation: int = 3,
+    permission: int = 3,
+) -> AclCreation:
     return AclCreation(
-        resource_type=resource_type, resource_name=name, resource_pattern_type=pattern, principal=principal, host=host,
-        operation=operation, permission_type=permission,
+        resource_type=resource_type,
+        resource_name=name,
+        resource_pattern_type=pattern,
+        principal=principal,
+        host=host,
+        operation=operation,
+        permission_type=permission,
     )
 
 
-def _describe_acls(resource_type: int = 1, name: str | None = None, pattern: int = 1, principal: str | None = None,
-                   host: str | None = None, operation: int = 1, permission: int = 1) -> Message:
+def _describe_acls(
+    resource_type: int = 1,
+    name: str | None = None,
+    pattern: int = 1,
+    principal: str | None = None,
+    host: str | None = None,
+    operation: int = 1,
+    permission: int = 1,
+) -> Message:
     return DescribeAclsRequestData(
-        resource_type_filter=resource_type, resource_name_filter=name, pattern_type_filter=pattern,
-        principal_filter=principal, host_filter=host, operation=operation, permission_type=permission,
+        resource_type_filter=resource_type,
+        resource_name_filter=name,
+        pattern_type_filter=pattern,
+        principal_filter=principal,
+        host_filter=host,
+        operation=operation,
+        permission_type=permission,
     )
 
 
@@ -338,18 +478,32 @@ def acl_cases() -> Iterator[Case]:
     for code in range(16):
         for version in (1, 3):
             for field, acl in (
-                ("type", _acl(resource_type=code)), ("pattern", _acl(pattern=code)),
-                ("operation", _acl(operation=code)), ("permission", _acl(permission=code)),
+                ("type", _acl(resource_type=code)),
+                ("pattern", _acl(pattern=code)),
+                ("operation", _acl(operation=code)),
+                ("permission", _acl(permission=code)),
             ):
                 yield Case(f"acl {field} {code} v{version}", CreateAclsRequestData(creations=[acl]), version)
     two = CreateAclsRequestData(creations=[_acl(name="fine"), _acl(operation=1)])
     yield Case("good acl and one for filters", two, 3)
     odd = [
-        _acl(name=""), _acl(resource_type=4, name="other"), _acl(resource_type=4, name="kafka-cluster"),
-        _acl(resource_type=4, name=""), _acl(principal="nobody"), _acl(principal=""), _acl(host=""),
-        _acl(name="p", pattern=4), _acl(name="*"), _acl(name="p", pattern=4), _acl(name="prefix-", pattern=4),
-        _acl(resource_type=7, name="User:x", operation=13), _acl(operation=77), _acl(resource_type=77),
-        _acl(resource_type=77, name=""), _acl(permission=77), _acl(pattern=77),
+        _acl(name=""),
+        _acl(resource_type=4, name="other"),
+        _acl(resource_type=4, name="kafka-cluster"),
+        _acl(resource_type=4, name=""),
+        _acl(principal="nobody"),
+        _acl(principal=""),
+        _acl(host=""),
+        _acl(name="p", pattern=4),
+        _acl(name="*"),
+        _acl(name="p", pattern=4),
+        _acl(name="prefix-", pattern=4),
+        _acl(resource_type=7, name="User:x", operation=13),
+        _acl(operation=77),
+        _acl(resource_type=77),
+        _acl(resource_type=77, name=""),
+        _acl(permission=77),
+        _acl(pattern=77),
     ]
     yield Case("odd acls", CreateAclsRequestData(creations=odd), 3)
     yield Case("odd acls again", CreateAclsRequestData(creations=odd), 2)
@@ -358,19 +512,35 @@ def acl_cases() -> Iterator[Case]:
     yield from _describe_acl_cases()
     filters = [
         DeleteAclsFilter(
-            resource_type_filter=kind, resource_name_filter=name, pattern_type_filter=pattern, principal_filter=None,
-            host_filter=None, operation=operation, permission_type=permission,
+            resource_type_filter=kind,
+            resource_name_filter=name,
+            pattern_type_filter=pattern,
+            principal_filter=None,
+            host_filter=None,
+            operation=operation,
+            permission_type=permission,
         )
         for kind, name, pattern, operation, permission in (
-            (2, "v0", 3, 1, 1), (2, "v0", 1, 1, 1), (77, None, 1, 1, 1), (2, None, 77, 1, 1), (2, None, 1, 77, 1),
-            (2, None, 1, 1, 77), (2, "pq", 2, 1, 1), (2, "missing", 3, 1, 1),
+            (2, "v0", 3, 1, 1),
+            (2, "v0", 1, 1, 1),
+            (77, None, 1, 1, 1),
+            (2, None, 77, 1, 1),
+            (2, None, 1, 77, 1),
+            (2, None, 1, 1, 77),
+            (2, "pq", 2, 1, 1),
+            (2, "missing", 3, 1, 1),
         )
     ]
     for index, one_filter in enumerate(filters):
         yield Case(f"delete acls {index}", DeleteAclsRequestData(filters=[one_filter]), index % 3 + 1)
     everything = DeleteAclsFilter(
-        resource_type_filter=1, resource_name_filter=None, pattern_type_filter=1, principal_filter=None,
-        host_filter=None, operation=1, permission_type=1,
+        resource_type_filter=1,
+        resource_name_filter=None,
+        pattern_type_filter=1,
+        principal_filter=None,
+        host_filter=None,
+        operation=1,
+        permission_type=1,
     )
     yield Case("delete no acls", DeleteAclsRequestData(), 3)
     yield Case("delete literal acls v0", DeleteAclsRequestData(filters=[filters[0]]), 0)
@@ -394,8 +564,11 @@ def _describe_acl_cases() -> Iterator[Case]:
     yield Case("describe acls of host", _describe_acls(host=""), 3)
 
 
-def _scram(deletions: Sequence[tuple[str, int]] = (), upsertions: Sequence[tuple[str, int, int]] = (),
-           salted_password: bytes = b"salted password") -> Message:
+def _scram(
+    deletions: Sequence[tuple[str, int]] = (),
+    upsertions: Sequence[tuple[str, int, int]] = (),
+    salted_password: bytes = b"salted password",
+) -> Message:
     return AlterUserScramCredentialsRequestData(
         deletions=[ScramCredentialDeletion(name=name, mechanism=mechanism) for name, mechanism in deletions],
         upsertions=[
@@ -427,10 +600,12 @@ def scram_cases() -> Iterator[Case]:
     yield Case("scram without password", _scram(upsertions=[("e", 2, 4096)], salted_password=b""), 0)
 
 
-def _create_token(owner: tuple[str | None, str | None] = ("", ""), renewers: Sequence[tuple[str, str]] = (),
-                  lifetime_ms: int = -1) -> Message:
+def _create_token(
+    owner: tuple[str | None, str | None] = ("", ""), renewers: Sequence[tuple[str, str]] = (), lifetime_ms: int = -1
+) -> Message:
     return CreateDelegationTokenRequestData(
-        owner_principal_type=owner[0], owner_principal_name=owner[1],
+        owner_principal_type=owner[0],
+        owner_principal_name=owner[1],
         renewers=[CreatableRenewers(principal_type=kind, principal_name=name) for kind, name in renewers],
         max_lifetime_ms=lifetime_ms,
     )
@@ -447,9 +622,7 @@ def _renew(name: str, period_ms: int) -> Callable[[Answers], Message]:
 
 
 def _expire(name: str, period_ms: int) -> Callable[[Answers], Message]:
-    return lambda answers: ExpireDelegationTokenRequestData(
-        hmac=_hmac(answers, name), expiry_time_period_ms=period_ms
-    )
+    return lambda answers: ExpireDelegationTokenRequestData(hmac=_hmac(answers, name), expiry_time_period_ms=period_ms)
 
 
 def token_cases() -> Iterator[Case]:
@@ -532,7 +705,8 @@ def cluster_cases() -> Iterator[Case]:
     for with_operations in (False, True):
         yield Case(
             f"cluster v0 {with_operations}",
-            DescribeClusterRequestData(include_cluster_authorized_operations=with_operations), 0,
+            DescribeClusterRequestData(include_cluster_authorized_operations=with_operations),
+            0,
         )
         for endpoint_type in (-1, 0, 1, 2, 3):
             request = DescribeClusterRequestData(
@@ -556,9 +730,16 @@ def size_cases() -> Iterator[Case]:
 
 def producer_id_cases() -> Iterator[Case]:
     """Blocks of producer ids for the registered broker, and refusals."""
-    for index, (broker_id, epoch_change) in enumerate((
-        (BROKER_ID, 0), (BROKER_ID, 0), (BROKER_ID, 1), (BROKER_ID, -1), (9, 0), (BROKER_ID, 0),
-    )):
+    for index, (broker_id, epoch_change) in enumerate(
+        (
+            (BROKER_ID, 0),
+            (BROKER_ID, 0),
+            (BROKER_ID, 1),
+            (BROKER_ID, -1),
+            (9, 0),
+            (BROKER_ID, 0),
+        )
+    ):
         yield Case(f"producer ids {index}", _allocate(broker_id, epoch_change), 0)
 
 
@@ -580,8 +761,13 @@ def setting_up(cluster_id: str) -> tuple[Case, ...]:
         for feature in SUPPORTED_FEATURES["3.9"]
     ]
     registration = BrokerRegistrationRequestData(
-        broker_id=BROKER_ID, cluster_id=cluster_id, incarnation_id=bytes(15) + b"\x63", rack=None, features=features,
-        listeners=[Listener(name="PLAINTEXT", host="127.0.0.1", port=9)], log_dirs=[bytes(15) + b"\x64"],
+        broker_id=BROKER_ID,
+        cluster_id=cluster_id,
+        incarnation_id=bytes(15) + b"\x63",
+        rack=None,
+        features=features,
+        listeners=[Listener(name="PLAINTEXT", host="127.0.0.1", port=9)],
+        log_dirs=[bytes(15) + b"\x64"],
     )
     topics = [CreatableTopic(name=name, num_partitions=1, replication_factor=1) for name in TOPICS]
     return (

@@ -111,9 +111,7 @@ class ServedSide:
         if case.principal is None:
             return self._connection.ask(request, case.version)
         principal_type, _, name = case.principal.partition(":")
-        principal = DefaultPrincipalData(
-            type=principal_type, name=name, token_authenticated=case.token_authenticated
-        )
+        principal = DefaultPrincipalData(type=principal_type, name=name, token_authenticated=case.token_authenticated)
         envelope = EnvelopeRequestData(
             request_data=_frame(request, case.version),
             request_principal=b"\x00\x00" + principal.encode(0),
@@ -167,8 +165,14 @@ class FunctionSide:
 
     def _run(self, request: Any, version: int, requester: Requester) -> ControllerResult[Any]:
         ctx = OperationContext(
-            image=self.image, config=self.config, heartbeats=self._heartbeats, cluster_id=self._cluster_id,
-            next_offset=self.image.offset + 1, now_ms=int(time.time() * 1000), monotonic_ms=0, rng=self._rng,
+            image=self.image,
+            config=self.config,
+            heartbeats=self._heartbeats,
+            cluster_id=self._cluster_id,
+            next_offset=self.image.offset + 1,
+            now_ms=int(time.time() * 1000),
+            monotonic_ms=0,
+            rng=self._rng,
             controller_ids=frozenset({self._controller_id}),
         )
         check = _BODY_CHECKS.get(type(request).__name__)
@@ -176,9 +180,11 @@ class FunctionSide:
             check(request, version)
         name = type(request).__name__.removesuffix("RequestData")
         if name == "DescribeCluster":
-            return ControllerResult(describe.describe_cluster(
-                self.image, self._cluster_id, self._controller_id, "CONTROLLER", request, version
-            ))
+            return ControllerResult(
+                describe.describe_cluster(
+                    self.image, self._cluster_id, self._controller_id, "CONTROLLER", request, version
+                )
+            )
         return _OPERATIONS[name](ctx, request, version, requester)
 
 

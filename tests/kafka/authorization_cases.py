@@ -82,12 +82,22 @@ UNKNOWN_ID = bytes(15) + b"\x77"
 
 
 def entry(
-    principal: str, operation: int, resource_type: int = TOPIC, name: str = CLUSTER_NAME, pattern: int = LITERAL,
-    permission: int = ALLOW, host: str = "*",
+    principal: str,
+    operation: int,
+    resource_type: int = TOPIC,
+    name: str = CLUSTER_NAME,
+    pattern: int = LITERAL,
+    permission: int = ALLOW,
+    host: str = "*",
 ) -> AclCreation:
     return AclCreation(
-        resource_type=resource_type, resource_name=name, resource_pattern_type=pattern, principal=principal, host=host,
-        operation=operation, permission_type=permission,
+        resource_type=resource_type,
+        resource_name=name,
+        resource_pattern_type=pattern,
+        principal=principal,
+        host=host,
+        operation=operation,
+        permission_type=permission,
     )
 
 
@@ -183,7 +193,9 @@ def _topic_requests() -> Iterator[tuple[str, Message, int]]:
     names = ("orders", "a-new", "b-new", "bad name", "__cluster_metadata", "twice", "twice")
     creatable = [
         CreatableTopic(
-            name=name, num_partitions=2, replication_factor=1,
+            name=name,
+            num_partitions=2,
+            replication_factor=1,
             configs=[CreatableTopicConfig(name="retention.ms", value="7")],
         )
         for name in names
@@ -194,8 +206,13 @@ def _topic_requests() -> Iterator[tuple[str, Message, int]]:
     growing = [CreatePartitionsTopic(name=name, count=3, assignments=None) for name in (*named, "twice", "twice")]
     yield "more partitions", CreatePartitionsRequestData(topics=growing, validate_only=True, timeout_ms=30_000), 3
     resources = [(TOPIC, name) for name in named] + [
-        (BROKER_CONFIG, str(BROKER_ID)), (BROKER_CONFIG, ""), (CLIENT_METRICS, "m"), (BROKER_LOGGER, "1"),
-        (GROUP_CONFIG, "g"), (TOPIC, "twice"), (TOPIC, "twice"),
+        (BROKER_CONFIG, str(BROKER_ID)),
+        (BROKER_CONFIG, ""),
+        (CLIENT_METRICS, "m"),
+        (BROKER_LOGGER, "1"),
+        (GROUP_CONFIG, "g"),
+        (TOPIC, "twice"),
+        (TOPIC, "twice"),
     ]
     changed = [incremental.AlterConfigsResource(resource_type=kind, resource_name=name) for kind, name in resources]
     yield "change configs", incremental.IncrementalAlterConfigsRequestData(resources=changed, validate_only=True), 1
@@ -221,8 +238,13 @@ def _cluster_requests() -> Iterator[tuple[str, Message, int]]:
     yield "features", UpdateFeaturesRequestData(feature_updates=[feature], validate_only=True), 1
     yield "create acls", create_acls((ACLS[0], entry("User:x", ALTER, CLUSTER, "wrong"))), 3
     nothing = DeleteAclsFilter(
-        resource_type_filter=TOPIC, resource_name_filter="no such", pattern_type_filter=LITERAL, principal_filter=None,
-        host_filter=None, operation=1, permission_type=1,
+        resource_type_filter=TOPIC,
+        resource_name_filter="no such",
+        pattern_type_filter=LITERAL,
+        principal_filter=None,
+        host_filter=None,
+        operation=1,
+        permission_type=1,
     )
     yield "delete acls", DeleteAclsRequestData(filters=[nothing, nothing]), 3
     yield "unregister", UnregisterBrokerRequestData(broker_id=99), 0
@@ -251,21 +273,39 @@ def direct_cases(round_name: str) -> Iterator[Case]:
     described = [
         DescribeConfigsResource(resource_type=kind, resource_name=name)
         for kind, name in (
-            (TOPIC, "open"), (TOPIC, "orders"), (TOPIC, "none"), (BROKER_CONFIG, "1"), (BROKER_LOGGER, "1"),
+            (TOPIC, "open"),
+            (TOPIC, "orders"),
+            (TOPIC, "none"),
+            (BROKER_CONFIG, "1"),
+            (BROKER_LOGGER, "1"),
             (CLIENT_METRICS, "m"),
         )
     ]
     requests: list[tuple[Message, int]] = [
         (DescribeConfigsRequestData(resources=described), 4),
-        (DescribeConfigsRequestData(resources=[
-            *described, DescribeConfigsResource(resource_type=GROUP_CONFIG, resource_name="g"),
-        ]), 4),
+        (
+            DescribeConfigsRequestData(
+                resources=[
+                    *described,
+                    DescribeConfigsResource(resource_type=GROUP_CONFIG, resource_name="g"),
+                ]
+            ),
+            4,
+        ),
         (DescribeClusterRequestData(endpoint_type=2, include_cluster_authorized_operations=True), 1),
         (DescribeClusterRequestData(endpoint_type=1), 1),
-        (DescribeAclsRequestData(
-            resource_type_filter=USER, resource_name_filter=None, pattern_type_filter=1, principal_filter=None,
-            host_filter=None, operation=1, permission_type=1,
-        ), 3),
+        (
+            DescribeAclsRequestData(
+                resource_type_filter=USER,
+                resource_name_filter=None,
+                pattern_type_filter=1,
+                principal_filter=None,
+                host_filter=None,
+                operation=1,
+                permission_type=1,
+            ),
+            3,
+        ),
     ]
     yield from (
         Case(f"{round_name}: {_name(request)} v{version} {number}", request, version)
@@ -298,10 +338,19 @@ def broker_cases() -> Iterator[Case]:
 
 
 def delete_anonymous() -> DeleteAclsRequestData:
-    return DeleteAclsRequestData(filters=[DeleteAclsFilter(
-        resource_type_filter=CLUSTER, resource_name_filter=None, pattern_type_filter=1,
-        principal_filter="User:ANONYMOUS", host_filter=None, operation=1, permission_type=1,
-    )])
+    return DeleteAclsRequestData(
+        filters=[
+            DeleteAclsFilter(
+                resource_type_filter=CLUSTER,
+                resource_name_filter=None,
+                pattern_type_filter=1,
+                principal_filter="User:ANONYMOUS",
+                host_filter=None,
+                operation=1,
+                permission_type=1,
+            )
+        ]
+    )
 
 
 def heartbeat() -> Case:

@@ -6,9 +6,18 @@ import json
 from collections.abc import Iterator
 from typing import Any, Final
 
-LEFT_OUT: Final = frozenset({
-    "errorMessage", "throttleTimeMs", "documentation", "hmac", "tokenId", "topicId", "clusterId", "port",
-})
+LEFT_OUT: Final = frozenset(
+    {
+        "errorMessage",
+        "throttleTimeMs",
+        "documentation",
+        "hmac",
+        "tokenId",
+        "topicId",
+        "clusterId",
+        "port",
+    }
+)
 TIMES_FROM_MS: Final = 10**12
 
 

@@ -92,9 +92,7 @@ def _may_lag(theirs: Message | None) -> bool:
     return name.startswith("Describe") or getattr(theirs, "error_code", 0) == ErrorCode.DELEGATION_TOKEN_NOT_FOUND
 
 
-def _differences(
-    case: Case, theirs: Message | None, ours: Mapping[str, Message | ApiError | None]
-) -> list[str]:
+def _differences(case: Case, theirs: Message | None, ours: Mapping[str, Message | ApiError | None]) -> list[str]:
     found = []
     for side, answer in ours.items():
         difference = _difference(case, theirs, answer)
@@ -151,22 +149,38 @@ def _copy_set_up(kafka: ServedSide, functions: FunctionSide, version: MetadataVe
     functions.answers[cases.REGISTRATION] = registration
     functions.apply(FeatureLevelRecord(name="metadata.version", feature_level=version))
     if version.is_controller_registration_supported:
-        functions.apply(RegisterControllerRecord(
-            controller_id=CONTROLLER_ID, features=[ControllerFeature(*one) for one in ranges],
-            end_points=[ControllerEndpoint(name="CONTROLLER", host="127.0.0.1", port=port)],
-        ))
-    functions.apply(RegisterBrokerRecord(
-        broker_id=BROKER_ID, broker_epoch=registration.broker_epoch, features=[BrokerFeature(*one) for one in ranges]
-    ))
+        functions.apply(
+            RegisterControllerRecord(
+                controller_id=CONTROLLER_ID,
+                features=[ControllerFeature(*one) for one in ranges],
+                end_points=[ControllerEndpoint(name="CONTROLLER", host="127.0.0.1", port=port)],
+            )
+        )
+    functions.apply(
+        RegisterBrokerRecord(
+            broker_id=BROKER_ID,
+            broker_epoch=registration.broker_epoch,
+            features=[BrokerFeature(*one) for one in ranges],
+        )
+    )
     for topic in creation.topics:
         functions.apply(TopicRecord(name=topic.name, topic_id=topic.topic_id))
 
 
-ADMIN_RECORDS: Final = frozenset({
-    "ConfigRecord", "ClientQuotaRecord", "AccessControlEntryRecord", "RemoveAccessControlEntryRecord",
-    "UserScramCredentialRecord", "RemoveUserScramCredentialRecord", "DelegationTokenRecord",
-    "RemoveDelegationTokenRecord", "ProducerIdsRecord", "FeatureLevelRecord",
-})
+ADMIN_RECORDS: Final = frozenset(
+    {
+        "ConfigRecord",
+        "ClientQuotaRecord",
+        "AccessControlEntryRecord",
+        "RemoveAccessControlEntryRecord",
+        "UserScramCredentialRecord",
+        "RemoveUserScramCredentialRecord",
+        "DelegationTokenRecord",
+        "RemoveDelegationTokenRecord",
+        "ProducerIdsRecord",
+        "FeatureLevelRecord",
+    }
+)
 
 
 def _written_by_kafka(log: Path) -> list[list[ApiMessageAndVersion]]:
@@ -245,7 +259,7 @@ def test_records(sides: Sides) -> None:
     """Whatever the tests above wrote, both sides wrote the same, request by request."""
     names = [name for name, _ in sides.functions.written]
     ours = _comparable_records([records for _, records in sides.functions.written])
-    theirs = _comparable_records(_written_by_kafka(sides.log)[sides.written_by_kafka_before:])
+    theirs = _comparable_records(_written_by_kafka(sides.log)[sides.written_by_kafka_before :])
     different = [
         f"{name}: Kafka {their_group}, pykraft {our_group}"
         for name, our_group, their_group in zip_longest(names, ours, theirs)

@@ -135,7 +135,8 @@ def _from_hosts() -> Iterator[Case]:
         growing = CreatePartitionsTopic(name=topic, count=3, assignments=None)
         inner = CreatePartitionsRequestData(topics=[growing], validate_only=True, timeout_ms=30_000)
         request = EnvelopeRequestData(
-            request_data=encode_request(header, inner), request_principal=principal,
+            request_data=encode_request(header, inner),
+            request_principal=principal,
             client_host_address=ip_address(host).packed,
         )
         yield Case(f"{topic} from {host}", request, 0)

@@ -61,7 +61,11 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, kafka_class_path: str) -> 
         voters = f"{CONTROLLER_ID}@{controller.address}"
         brokers = {
             broker_id: lab.kraft_broker(
-                broker_id, controller.cluster_id, voters, rack=f"rack-{broker_id}", wait=False,
+                broker_id,
+                controller.cluster_id,
+                voters,
+                rack=f"rack-{broker_id}",
+                wait=False,
                 extra={"broker.session.timeout.ms": SESSION_MS, "broker.heartbeat.interval.ms": 500},
             )
             for broker_id in (1, 2)
@@ -69,15 +73,23 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, kafka_class_path: str) -> 
         for broker_id in brokers:
             controller.process.wait_event(
                 lambda event, wanted=broker_id: event == {"event": "broker_unfenced", "broker_id": wanted},  # type: ignore[misc]
-                f"unfenced broker {broker_id}", DEADLINE_S,
+                f"unfenced broker {broker_id}",
+                DEADLINE_S,
             )
         bootstrap = ",".join(node.address for node in brokers.values())
         # Without it an admin client that knew only the broker that dies next would ask nobody else.
         with AdminShell(folder, bootstrap, config={"metadata.recovery.strategy": "rebootstrap"}) as shell:
-            shell.call("create_topics", topics=[
-                {"name": TOPIC, "partitions": PARTITIONS, "replication_factor": 2,
-                 "configs": {"min.insync.replicas": "1"}},
-            ])
+            shell.call(
+                "create_topics",
+                topics=[
+                    {
+                        "name": TOPIC,
+                        "partitions": PARTITIONS,
+                        "replication_factor": 2,
+                        "configs": {"min.insync.replicas": "1"},
+                    },
+                ],
+            )
             workload = Workload(folder, bootstrap, TOPIC, PARTITIONS)
             lab.own(workload.process)
             workload.start()
@@ -105,9 +117,7 @@ def test_every_kind_of_metadata_goes_through_the_brokers(cluster: Cluster) -> No
     acl = ["TOPIC", "all-kinds", "LITERAL", "User:alice", "*", "READ", "ALLOW"]
     call("create_acls", acls=[acl])
     until(lambda: len(call("describe_topics", names=["all-kinds"])["all-kinds"]["partitions"]) == 3, "three partitions")
-    until(
-        lambda: call("describe_configs", resources=[topic])[0]["configs"] == {"retention.ms": "123456"}, "its config"
-    )
+    until(lambda: call("describe_configs", resources=[topic])[0]["configs"] == {"retention.ms": "123456"}, "its config")
     until(lambda: len(call("describe_quotas")) == 1, "the quota")
     until(lambda: call("describe_scram") == {"alice": {"SCRAM-SHA-256": 4096}}, "the SCRAM credential")
     until(lambda: len(call("describe_acls")) == 1, "the ACL")
@@ -177,8 +187,15 @@ def test_the_controller_killed_and_started_again(cluster: Cluster) -> None:
 def test_kafkas_own_tool_reads_the_log(cluster: Cluster) -> None:
     (segment,) = cluster.controller.folder.glob("data/__cluster_metadata-0/*.log")
     text = tools.run(tools.DUMP_LOG, "--cluster-metadata-decoder", "--files", str(segment))
-    for record in ("FEATURE_LEVEL_RECORD", "REGISTER_BROKER_RECORD", "TOPIC_RECORD", "PARTITION_RECORD",
-                   "USER_SCRAM_CREDENTIAL_RECORD", "NO_OP_RECORD", "REGISTER_CONTROLLER_RECORD"):
+    for record in (
+        "FEATURE_LEVEL_RECORD",
+        "REGISTER_BROKER_RECORD",
+        "TOPIC_RECORD",
+        "PARTITION_RECORD",
+        "USER_SCRAM_CREDENTIAL_RECORD",
+        "NO_OP_RECORD",
+        "REGISTER_CONTROLLER_RECORD",
+    ):
         assert record in text
     assert "isvalid: false" not in text
 

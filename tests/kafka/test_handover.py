@@ -42,7 +42,9 @@ class Release:
 
 # 3.4 has no metadata transactions, without which pykraft does not migrate.
 RELEASES = (
-    Release("3.9.1", "3.9-IV0"), Release("3.6.2", "3.6-IV2"), Release("3.4.1", "3.4-IV0", writes_zookeeper=False),
+    Release("3.9.1", "3.9-IV0"),
+    Release("3.6.2", "3.6-IV2"),
+    Release("3.4.1", "3.4-IV0", writes_zookeeper=False),
 )
 
 
@@ -68,14 +70,19 @@ class Cluster:
     def start_pykraft(self) -> PykraftNode:
         connect = None if self.zookeeper is None else self.zookeeper.address
         node = self.lab.pykraft(
-            CONTROLLER_ID, port=self.controller_port, zookeeper=connect, release=self.release.metadata_version,
+            CONTROLLER_ID,
+            port=self.controller_port,
+            zookeeper=connect,
+            release=self.release.metadata_version,
             extra=SETTINGS,
         )
         self.controller, self.cluster_id = node, node.cluster_id
         if connect is not None:
             node.process.wait_event(
                 lambda event: event["event"] == "migration_state" and event["state"] == "DUAL_WRITE",
-                "reached DUAL_WRITE", DEADLINE_S, since=len(node.process.events) - 1,
+                "reached DUAL_WRITE",
+                DEADLINE_S,
+                since=len(node.process.events) - 1,
             )
         return node
 
@@ -84,7 +91,9 @@ class Cluster:
         before = self.lab.nodes[f"controller-{CONTROLLER_ID}"]
         before.port = self.controller_port
         self.controller = self.lab.kraft_controller(
-            CONTROLLER_ID, self.cluster_id, extra=SETTINGS,
+            CONTROLLER_ID,
+            self.cluster_id,
+            extra=SETTINGS,
             zookeeper=None if self.zookeeper is None else self.zookeeper.address,
         )
         return self.controller
@@ -140,7 +149,8 @@ class Cluster:
                 return False
             return set(self.created) <= set(topics) and all(
                 partition["leader"] >= 0 and len(partition["isr"]) == 2
-                for name in self.created for partition in topics[name]["partitions"]
+                for name in self.created
+                for partition in topics[name]["partitions"]
             )
 
         until(whole, "all partitions are led and in sync")
@@ -201,9 +211,7 @@ def cluster_of(release: Release, folder: Path) -> Iterator[tuple[Cluster, Worklo
 
 
 @pytest.mark.parametrize("release", RELEASES, ids=lambda release: release.version)
-def test_the_controller_changes_hands_and_comes_back(
-    release: Release, tmp_path: Path, kafka_class_path: str
-) -> None:
+def test_the_controller_changes_hands_and_comes_back(release: Release, tmp_path: Path, kafka_class_path: str) -> None:
     assert kafka_class_path
     with cluster_of(release, tmp_path) as (cluster, workload):
         assert cluster.controller is not None

@@ -31,8 +31,14 @@ SESSION_MS = 3_000
 TOPIC = "orders"
 PARTITIONS = 6
 LEVELS = {
-    "3.4.1": V.IBP_3_4_IV0, "3.5.2": V.IBP_3_5_IV2, "3.6.2": V.IBP_3_6_IV2, "3.7.2": V.IBP_3_7_IV4,
-    "3.8.1": V.IBP_3_8_IV0, "3.9.1": V.IBP_3_9_IV0, "4.0.2": V.IBP_4_0_IV3, "4.1.2": V.IBP_4_1_IV1,
+    "3.4.1": V.IBP_3_4_IV0,
+    "3.5.2": V.IBP_3_5_IV2,
+    "3.6.2": V.IBP_3_6_IV2,
+    "3.7.2": V.IBP_3_7_IV4,
+    "3.8.1": V.IBP_3_8_IV0,
+    "3.9.1": V.IBP_3_9_IV0,
+    "4.0.2": V.IBP_4_0_IV3,
+    "4.1.2": V.IBP_4_1_IV1,
 }
 
 
@@ -61,7 +67,10 @@ def start_broker(
 ) -> Node:
     jars.ensure(version)
     broker = lab.kraft_broker(
-        1, c.cluster_id, c.address if dynamic_quorum else f"{CONTROLLER_ID}@{c.address}", version=version,
+        1,
+        c.cluster_id,
+        c.address if dynamic_quorum else f"{CONTROLLER_ID}@{c.address}",
+        version=version,
         dynamic_quorum=dynamic_quorum,
         extra={"broker.heartbeat.interval.ms": 500, "replica.high.watermark.checkpoint.interval.ms": 500} | config,
     )
@@ -157,8 +166,11 @@ def test_a_kraft_broker_of_each_release(version: str, tmp_path: Path, kafka_clas
 def test_a_broker_that_finds_the_voters_in_the_log(version: str, tmp_path: Path, kafka_class_path: str) -> None:
     folder = tmp_path / "lab"
     options: dict[str, Any] = {
-        "release": LEVELS[version].release, "node_id": CONTROLLER_ID, "data_directory": tmp_path / "controller",
-        "controller_quorum_bootstrap_servers": "localhost:9093", "broker_session_timeout_ms": SESSION_MS,
+        "release": LEVELS[version].release,
+        "node_id": CONTROLLER_ID,
+        "data_directory": tmp_path / "controller",
+        "controller_quorum_bootstrap_servers": "localhost:9093",
+        "broker_session_timeout_ms": SESSION_MS,
     }
     with Lab(folder) as lab:
         with pykraft.testing.controller(**options) as c:

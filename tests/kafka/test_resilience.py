@@ -27,7 +27,12 @@ CONTROLLER_ID = 3000
 DYING_CONTROLLER = Path(__file__).with_name("dying_controller.py")
 TOPIC = "resilience"
 MOMENTS = (
-    "BECOME_CONTROLLER", "ZK_MIGRATION", "COPYING", "SYNC_KRAFT_TO_ZK", "KRAFT_CONTROLLER_TO_BROKER_COMM", "DUAL_WRITE"
+    "BECOME_CONTROLLER",
+    "ZK_MIGRATION",
+    "COPYING",
+    "SYNC_KRAFT_TO_ZK",
+    "KRAFT_CONTROLLER_TO_BROKER_COMM",
+    "DUAL_WRITE",
 )
 """When the controller dies, in the order in which a migration gets there; see dying_controller.py."""
 CLAIMS = 6
@@ -60,7 +65,9 @@ class Cluster:
         """Wait for the driver to enter a state, by events from number `since` on."""
         return self.controller.process.wait_event(
             lambda event: event["event"] == "migration_state" and event["state"] == state,
-            f"entered {state}", DEADLINE_S, since=since,
+            f"entered {state}",
+            DEADLINE_S,
+            since=since,
         )
 
     def create(self, name: str) -> None:

@@ -141,8 +141,10 @@ class Cluster:
 
     def wait_in_sync(self) -> None:
         self.wait(
-            lambda: len(self.shell.call("describe_cluster")["nodes"]) == 2
-            and all(partition["leader"] >= 0 and len(partition["isr"]) == 2 for partition in self.partitions()),
+            lambda: (
+                len(self.shell.call("describe_cluster")["nodes"]) == 2
+                and all(partition["leader"] >= 0 and len(partition["isr"]) == 2 for partition in self.partitions())
+            ),
             "all partitions are led and in sync",
         )
 
@@ -356,8 +358,15 @@ def test_forward_again_and_finalized(cluster: Cluster, pykraft: Command) -> None
     cluster.controller = cluster.lab.pykraft(CONTROLLER_ID)
     assert pykraft.stage("finalized")[:2] == (0, "done")
     assert cluster.zookeeper_controller() == CONTROLLER_ID, "left where it is, as Kafka leaves it"
-    code, printed = pykraft("migration", "finalize", "--data", str(cluster.data), "--zookeeper",
-                            cluster.zookeeper.address, "--delete-controller")
+    code, printed = pykraft(
+        "migration",
+        "finalize",
+        "--data",
+        str(cluster.data),
+        "--zookeeper",
+        cluster.zookeeper.address,
+        "--delete-controller",
+    )
     assert code == 0
     assert cluster.zookeeper_controller() is None
     cluster.zookeeper.stop()

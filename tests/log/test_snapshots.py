@@ -104,7 +104,8 @@ def test_a_log_that_begins_after_0_needs_a_snapshot(tmp_path: Path) -> None:
     write_checkpoint(directory, 100, 3)
     write_checkpoint(directory, 101, 4)
     left = [
-        directory / f"{101:020d}-{4:010d}.checkpoint.deleted", directory / f"{102:020d}-{5:010d}-17.checkpoint.part",
+        directory / f"{101:020d}-{4:010d}.checkpoint.deleted",
+        directory / f"{102:020d}-{5:010d}-17.checkpoint.part",
     ]
     for path in left:
         path.write_bytes(b"")
@@ -206,7 +207,10 @@ def test_old_snapshots_go_with_the_segments_before_them(tmp_path: Path) -> None:
             log.read(9, 1)
         assert log.read(10, 1)
         assert sorted(path.name for path in log.directory.glob("0*")) == [
-            f"{7:020d}.log", f"{10:020d}-{1:010d}.checkpoint", f"{14:020d}.log", f"{20:020d}-{2:010d}.checkpoint",
+            f"{7:020d}.log",
+            f"{10:020d}-{1:010d}.checkpoint",
+            f"{14:020d}.log",
+            f"{20:020d}-{2:010d}.checkpoint",
         ]
         assert (log.directory / "leader-epoch-checkpoint").read_text() == "0\n2\n1 10\n2 12\n"
     with MetadataLog.open(tmp_path, SMALL) as log:

@@ -48,9 +48,7 @@ DUAL_WRITE = MigrationDriverState.DUAL_WRITE
 def log_records(first: int, last: int) -> list[tuple[int, ApiMessageAndVersion]]:
     """(offset, record) of the recorded log between two offsets, both included."""
     entries = json.loads((DATA / "metadata-log.json").read_text())
-    return [
-        (entry["offset"], _from_dump(**entry)) for entry in entries if first <= entry["offset"] <= last
-    ]
+    return [(entry["offset"], _from_dump(**entry)) for entry in entries if first <= entry["offset"] <= last]
 
 
 def _from_dump(offset: int, type: str, version: int, data: object) -> ApiMessageAndVersion:  # noqa: A002  its name
@@ -60,8 +58,11 @@ def _from_dump(offset: int, type: str, version: int, data: object) -> ApiMessage
 
 
 def as_json(record: ApiMessageAndVersion) -> dict[str, Any]:
-    return {"type": type(record.message).__name__, "version": record.version,
-            "data": to_json(record.message, record.version)}
+    return {
+        "type": type(record.message).__name__,
+        "version": record.version,
+        "data": to_json(record.message, record.version),
+    }
 
 
 @dataclass
@@ -131,11 +132,17 @@ class House:
 
     async def register_brokers(self, *ids: int, zk: bool = True) -> None:
         for broker_id in ids:
-            await self.write(RegisterBrokerRecord(
-                broker_id=broker_id, is_migrating_zk_broker=zk, broker_epoch=self.writer.next_offset, fenced=False,
-                incarnation_id=bytes(15) + bytes([broker_id + 1]),
-                end_points=[BrokerEndpoint(name="PLAINTEXT", host="h", port=9000, security_protocol=0)],
-            ), version=3)
+            await self.write(
+                RegisterBrokerRecord(
+                    broker_id=broker_id,
+                    is_migrating_zk_broker=zk,
+                    broker_epoch=self.writer.next_offset,
+                    fenced=False,
+                    incarnation_id=bytes(15) + bytes([broker_id + 1]),
+                    end_points=[BrokerEndpoint(name="PLAINTEXT", host="h", port=9000, security_protocol=0)],
+                ),
+                version=3,
+            )
 
     @property
     def state(self) -> MigrationDriverState:
@@ -154,8 +161,11 @@ class House:
     async def until_written(self, offset: int | None = None) -> None:
         """Until ZooKeeper is up to date with everything committed."""
         await self.until(
-            lambda: self.state is DUAL_WRITE and self.runner.metrics.zk_write_behind_lag == 0
-            and not self.runner.driver.is_writing,
+            lambda: (
+                self.state is DUAL_WRITE
+                and self.runner.metrics.zk_write_behind_lag == 0
+                and not self.runner.driver.is_writing
+            ),
             "ZooKeeper is up to date",
         )
 
@@ -189,11 +199,17 @@ async def house(
     log = log if log is not None else Log()
     image = log.image(epoch)
     config = ControllerConfig(
-        node_id=node_id, metadata_version=metadata_version, zookeeper_connect="zk:2181",
+        node_id=node_id,
+        metadata_version=metadata_version,
+        zookeeper_connect="zk:2181",
         zookeeper_metadata_migration_enable=True,
     )
     writer = Writer(
-        config=config, cluster_id="cluster", rng=Random(1), append=log.append, reload=lambda offset: log.image(epoch),
+        config=config,
+        cluster_id="cluster",
+        rng=Random(1),
+        append=log.append,
+        reload=lambda offset: log.image(epoch),
         now_ms=lambda: 1_000,
     )
     await writer.lead(image, epoch, len(log.records))
@@ -204,8 +220,14 @@ async def house(
 
     channels = FakeChannels()
     runner = MigrationRunner(
-        port=port, writer=writer, channels=channels, config=config, voter_ids=frozenset((node_id,)), rng=Random(2),
-        emit=emit, now_ms=lambda: 1_700_000_000_000,
+        port=port,
+        writer=writer,
+        channels=channels,
+        config=config,
+        voter_ids=frozenset((node_id,)),
+        rng=Random(2),
+        emit=emit,
+        now_ms=lambda: 1_700_000_000_000,
     )
     writer.subscribe(runner.publish)
     made = House(port, log, writer, runner, channels, events, image)
@@ -227,9 +249,7 @@ def load(server: FakeZooKeeper, tree: dict[str, Any]) -> None:
     for path in sorted(tree):
         node = tree[path]
         data = None if node["data"] is None else base64.b64decode(node["data"])
-        results = server.tree.multi(
-            [Create(path, data, acls=WORLD_ALL, ephemeral=False)], port.session_id, ()
-        )
+        results = server.tree.multi([Create(path, data, acls=WORLD_ALL, ephemeral=False)], port.session_id, ())
         assert failed_index(results) is None, (path, results)
         for _ in range(node["version"]):
             server.tree.multi([SetData(path, data, -1)], port.session_id, ())

@@ -33,10 +33,18 @@ def topic_config(value: str) -> ConfigRecord:
         ([topic_config("9")], [topic_config("1")]),
         ([TopicRecord(name="brief", topic_id=NEW), partition(NEW, 0)], [RemoveTopicRecord(topic_id=NEW)]),
         (
-            [AccessControlEntryRecord(
-                id=ACL, resource_type=2, resource_name="r", pattern_type=3, principal="User:u", host="*",
-                operation=3, permission_type=3,
-            )],
+            [
+                AccessControlEntryRecord(
+                    id=ACL,
+                    resource_type=2,
+                    resource_name="r",
+                    pattern_type=3,
+                    principal="User:u",
+                    host="*",
+                    operation=3,
+                    permission_type=3,
+                )
+            ],
             [RemoveAccessControlEntryRecord(id=ACL)],
         ),
     ],

@@ -76,14 +76,21 @@ async def test_migration_is_created_with_nothing_known_and_read_back(
     first = await zookeeper.read_migration_state()
     assert (first.kraft_metadata_offset, first.migration_zk_version) == (-1, 0)
     assert json.loads(text(server, paths.MIGRATION)) == {
-        "version": 0, "kraft_controller_id": -1, "kraft_controller_epoch": -1, "kraft_metadata_offset": -1,
+        "version": 0,
+        "kraft_controller_id": -1,
+        "kraft_controller_epoch": -1,
+        "kraft_metadata_offset": -1,
         "kraft_metadata_epoch": -1,
     }
     assert set(paths.PERSISTENT_PATHS) <= server.tree.nodes.keys()
     state = await claimed(zookeeper)
     assert await zookeeper.read_migration_state() == ZkMigrationLeadershipState(
-        kraft_controller_id=KRAFT_ID, kraft_controller_epoch=KRAFT_EPOCH, kraft_metadata_offset=100,
-        kraft_metadata_epoch=KRAFT_EPOCH, last_updated_time_ms=1, migration_zk_version=state.migration_zk_version,
+        kraft_controller_id=KRAFT_ID,
+        kraft_controller_epoch=KRAFT_EPOCH,
+        kraft_metadata_offset=100,
+        kraft_metadata_epoch=KRAFT_EPOCH,
+        last_updated_time_ms=1,
+        migration_zk_version=state.migration_zk_version,
     )
 
 
@@ -104,7 +111,10 @@ async def test_without_a_controller(server: FakeZooKeeper, zookeeper: MigrationZ
     assert (state.zk_controller_epoch, state.controller_epoch_zk_version) == (51, 1)
     assert text(server, paths.CONTROLLER_EPOCH) == "51"
     assert json.loads(text(server, paths.CONTROLLER)) == {
-        "version": 2, "brokerid": KRAFT_ID, "timestamp": "1700000000000", "kraftControllerEpoch": KRAFT_EPOCH,
+        "version": 2,
+        "brokerid": KRAFT_ID,
+        "timestamp": "1700000000000",
+        "kraftControllerEpoch": KRAFT_EPOCH,
     }
     assert server.tree.nodes[paths.CONTROLLER].ephemeral_owner == 0
 
@@ -171,13 +181,9 @@ def found(data: str, version: int) -> DataResult:
 
 
 def test_an_epoch_that_changed_beside_an_own_controller_is_not_trusted() -> None:
-    plan = plan_claim(
-        found("4", 4), found(controller(KRAFT_ID, KRAFT_EPOCH), 0), found("5", 5), LEADER, 1
-    )
+    plan = plan_claim(found("4", 4), found(controller(KRAFT_ID, KRAFT_EPOCH), 0), found("5", 5), LEADER, 1)
     assert isinstance(plan, ClaimRefusal)
-    plan = plan_claim(
-        found("5", 5), found(controller(KRAFT_ID, KRAFT_EPOCH), 0), found("5", 5), LEADER, 1
-    )
+    plan = plan_claim(found("5", 5), found(controller(KRAFT_ID, KRAFT_EPOCH), 0), found("5", 5), LEADER, 1)
     assert plan == AlreadyClaimed(LEADER.with_zk_controller(5, 5))
 
 
@@ -185,7 +191,9 @@ def test_the_transaction_is_in_kafkas_order() -> None:
     plan = plan_claim(found("54", 9), found(controller(1), 3), found("54", 9), LEADER, 1)
     assert isinstance(plan, ClaimAttempt)
     assert [(type(op), op.path) for op in plan.ops] == [
-        (SetData, paths.CONTROLLER_EPOCH), (Delete, paths.CONTROLLER), (Create, paths.CONTROLLER),
+        (SetData, paths.CONTROLLER_EPOCH),
+        (Delete, paths.CONTROLLER),
+        (Create, paths.CONTROLLER),
     ]
     assert isinstance(plan.ops[0], SetData)
     assert isinstance(plan.ops[1], Delete)
@@ -227,9 +235,7 @@ async def test_c67_no_claim_of_a_migrated_zookeeper_that_was_rolled_back(
     await claimed(zookeeper, LEADER.with_leader(KRAFT_ID, KRAFT_EPOCH + 2))
 
 
-async def test_a_deleted_controller_alone_is_no_roll_back(
-    server: FakeZooKeeper, zookeeper: MigrationZooKeeper
-) -> None:
+async def test_a_deleted_controller_alone_is_no_roll_back(server: FakeZooKeeper, zookeeper: MigrationZooKeeper) -> None:
     await claimed(zookeeper)
     server.tree.multi([Delete(paths.CONTROLLER, ANY_VERSION)], 0, ())
     await claimed(zookeeper, LEADER.with_leader(KRAFT_ID, KRAFT_EPOCH + 1))
@@ -286,7 +292,9 @@ def test_the_fence_is_epoch_first_then_migration() -> None:
     op = Create("/x")
     assert fenced([op], state, store=False) == [Check(paths.CONTROLLER_EPOCH, 5), Check(paths.MIGRATION, 8), op]
     assert fenced([op], state, store=True) == [
-        Check(paths.CONTROLLER_EPOCH, 5), SetData(paths.MIGRATION, state.encode(), 8), op,
+        Check(paths.CONTROLLER_EPOCH, 5),
+        SetData(paths.MIGRATION, state.encode(), 8),
+        op,
     ]
 
 
@@ -367,11 +375,20 @@ async def test_what_exists_decides_and_not_what_was_guessed(
 ) -> None:
     state = await claimed(zookeeper)
     make(server, {"/there": "old", "/box": None, "/full/a/b": None, "/full/c": None})
-    await zookeeper.write(operation(
-        Create("/there", b"new"), Create("/box"), SetData("/far/away", b"made", ANY_VERSION),
-        Create("/deep/er/still", b"made"), Delete("/gone", ANY_VERSION), Delete("/full", ANY_VERSION),
-        Create("/changes/change_", b"n", sequential=True), SetData("/there", b"newer", ANY_VERSION),
-    ), state, store=True)
+    await zookeeper.write(
+        operation(
+            Create("/there", b"new"),
+            Create("/box"),
+            SetData("/far/away", b"made", ANY_VERSION),
+            Create("/deep/er/still", b"made"),
+            Delete("/gone", ANY_VERSION),
+            Delete("/full", ANY_VERSION),
+            Create("/changes/change_", b"n", sequential=True),
+            SetData("/there", b"newer", ANY_VERSION),
+        ),
+        state,
+        store=True,
+    )
     nodes = server.tree.nodes
     assert (nodes["/there"].data, nodes["/there"].version) == (b"newer", 2)
     assert (nodes["/far/away"].data, nodes["/deep/er/still"].data) == (b"made", b"made")
@@ -426,11 +443,18 @@ def test_splitting_keeps_order_and_limits() -> None:
 
 def test_repair_looks_at_ancestors_and_follows_its_own_steps() -> None:
     ops: list[Op] = [
-        Delete("/a/b", -1), Create("/a/b", b"1"), SetData("/c/d", b"2", -1), Create("/e/n_", b"", sequential=True),
+        Delete("/a/b", -1),
+        Create("/a/b", b"1"),
+        SetData("/c/d", b"2", -1),
+        Create("/e/n_", b"", sequential=True),
     ]
     assert paths_to_look_at(ops) == ["/a", "/a/b", "/c", "/c/d", "/e"]
     assert repair(ops, {"/a", "/a/b"}) == [
-        Delete("/a/b", -1), Create("/a/b", b"1"), Create("/c"), Create("/c/d", b"2"), Create("/e"),
+        Delete("/a/b", -1),
+        Create("/a/b", b"1"),
+        Create("/c"),
+        Create("/c/d", b"2"),
+        Create("/e"),
         Create("/e/n_", b"", sequential=True),
     ]
 

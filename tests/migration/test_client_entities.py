@@ -22,8 +22,17 @@ from pykraft.zookeeper.znodes import ZnodeError
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
-        (0.0, "0.0"), (100.0, "100.0"), (58.58, "58.58"), (0.001, "0.001"), (1e-4, "1.0E-4"), (1.25e-7, "1.25E-7"),
-        (9999999.5, "9999999.5"), (1e7, "1.0E7"), (12345678.9, "1.23456789E7"), (1e300, "1.0E300"), (-2.5, "-2.5"),
+        (0.0, "0.0"),
+        (100.0, "100.0"),
+        (58.58, "58.58"),
+        (0.001, "0.001"),
+        (1e-4, "1.0E-4"),
+        (1.25e-7, "1.25E-7"),
+        (9999999.5, "9999999.5"),
+        (1e7, "1.0E7"),
+        (12345678.9, "1.23456789E7"),
+        (1e300, "1.0E300"),
+        (-2.5, "-2.5"),
         (-1e9, "-1.0E9"),
     ],
 )
@@ -102,9 +111,14 @@ def test_secrets_there_and_back(password: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "encoded", ["plain", FROM_JAVA.replace("AES/CBC/PKCS5Padding", "AES/ECB/NoPadding"),
-                FROM_JAVA.replace("AES/CBC/PKCS5Padding", "AES/GCM/NoPadding"),
-                FROM_JAVA.replace("PBKDF2WithHmacSHA512", "PBEWithMD5"), FROM_JAVA.replace("NFyYbac", "NFyYbad")],
+    "encoded",
+    [
+        "plain",
+        FROM_JAVA.replace("AES/CBC/PKCS5Padding", "AES/ECB/NoPadding"),
+        FROM_JAVA.replace("AES/CBC/PKCS5Padding", "AES/GCM/NoPadding"),
+        FROM_JAVA.replace("PBKDF2WithHmacSHA512", "PBEWithMD5"),
+        FROM_JAVA.replace("NFyYbac", "NFyYbad"),
+    ],
 )
 def test_what_is_no_secret_of_ours_is_refused(encoded: str) -> None:
     with pytest.raises(ValueError):

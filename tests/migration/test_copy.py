@@ -35,10 +35,12 @@ from .test_zk_writer import Sides, acl, config, quota, scram, topic
 
 ID = bytes(15) + b"\x07"
 BROKERS: dict[str, bytes | str | None] = {
-    "/brokers/ids/0": '{"version":5,"endpoints":["PLAINTEXT://h:1"]}', "/brokers/ids/1": "{}",
+    "/brokers/ids/0": '{"version":5,"endpoints":["PLAINTEXT://h:1"]}',
+    "/brokers/ids/1": "{}",
 }
 CONTROLLER: dict[str, bytes | str | None] = {
-    paths.CONTROLLER_EPOCH: "3", paths.CONTROLLER: '{"version":1,"brokerid":0,"timestamp":"1"}',
+    paths.CONTROLLER_EPOCH: "3",
+    paths.CONTROLLER: '{"version":1,"brokerid":0,"timestamp":"1"}',
 }
 
 
@@ -57,17 +59,30 @@ def test_a_reassigned_partition_without_leader() -> None:
     topic = ZkTopic(
         exists=True,
         assignment=assignment(partitions={0: [0, 1, 2]}, adding_replicas={0: [2]}, removing_replicas={0: [1]}),
-        partitions={0: PartitionState(-1, 9, 3, [0], 1)}, partition_epochs={0: 12}, configs={"a": "1", "b": "2"},
+        partitions={0: PartitionState(-1, 9, 3, [0], 1)},
+        partition_epochs={0: 12},
+        configs={"a": "1", "b": "2"},
     )
     records = topic_records("t", topic)
     assert [type(message).__name__ for message, _ in records] == [
-        "TopicRecord", "ConfigRecord", "ConfigRecord", "PartitionRecord",
+        "TopicRecord",
+        "ConfigRecord",
+        "ConfigRecord",
+        "PartitionRecord",
     ]
     assert {version for _, version in records} == {0}
     (partition,) = partitions(records)
     assert partition == PartitionRecord(
-        partition_id=0, topic_id=ID, replicas=[0, 1, 2], isr=[0], removing_replicas=[1], adding_replicas=[2], leader=-1,
-        leader_recovery_state=1, leader_epoch=9, partition_epoch=12,
+        partition_id=0,
+        topic_id=ID,
+        replicas=[0, 1, 2],
+        isr=[0],
+        removing_replicas=[1],
+        adding_replicas=[2],
+        leader=-1,
+        leader_recovery_state=1,
+        leader_epoch=9,
+        partition_epoch=12,
     )
 
 
@@ -94,17 +109,22 @@ def test_acls_come_in_kafkas_order_a_hundred_at_a_time() -> None:
     def entries(count: int) -> list[AclEntry]:
         return [AclEntry(f"User:{n}", "*", Operation.READ, PermissionType.ALLOW) for n in range(count)]
 
-    contents = ZkContents(acls={
-        AclResource(ResourceType.GROUP, "g", PatternType.LITERAL): entries(1),
-        AclResource(ResourceType.TOPIC, "a", PatternType.PREFIXED): entries(1),
-        AclResource(ResourceType.TOPIC, "a", PatternType.LITERAL): entries(1),
-        AclResource(ResourceType.TOPIC, "b", PatternType.LITERAL): entries(230),
-    })
+    contents = ZkContents(
+        acls={
+            AclResource(ResourceType.GROUP, "g", PatternType.LITERAL): entries(1),
+            AclResource(ResourceType.TOPIC, "a", PatternType.PREFIXED): entries(1),
+            AclResource(ResourceType.TOPIC, "a", PatternType.LITERAL): entries(1),
+            AclResource(ResourceType.TOPIC, "b", PatternType.LITERAL): entries(230),
+        }
+    )
     batches = other_records(contents, Random(1))
     assert [len(batch) for batch in batches] == [100, 100, 30, 1, 1, 1]
     names: list[Any] = [batch[0].message for batch in batches[2:]]
     assert [(r.resource_type, r.pattern_type, r.resource_name) for r in names] == [
-        (2, 3, "b"), (2, 3, "a"), (2, 4, "a"), (3, 3, "g"),
+        (2, 3, "b"),
+        (2, 3, "a"),
+        (2, 4, "a"),
+        (3, 3, "g"),
     ]
     ids: list[Any] = [record.message for batch in batches for record in batch]
     assert len({record.id for record in ids}) == 233
@@ -128,8 +148,14 @@ def test_a_batch_is_full_at_its_minimum_and_never_splits_an_entity() -> None:
         return [ApiMessageAndVersion(NoOpRecord(), 0)] * size
 
     for sizes, expected in [
-        ([], []), ([200], [200]), ([199], [199]), ([1_000], [1_000]), ([199, 1], [200]), ([150, 150, 10], [300, 10]),
-        ([100, 99, 500, 3], [699, 3]), ([1] * 450, [200, 200, 50]),
+        ([], []),
+        ([200], [200]),
+        ([199], [199]),
+        ([1_000], [1_000]),
+        ([199, 1], [200]),
+        ([150, 150, 10], [300, 10]),
+        ([100, 99, 500, 3], [699, 3]),
+        ([1] * 450, [200, 200, 50]),
     ]:
         buffer = BatchBuffer(200)
         batches = [*(buffer.add(entity(size)) for size in sizes), buffer.flush()]
@@ -147,8 +173,13 @@ def server_with(nodes: dict[str, bytes | str | None]) -> FakeZooKeeper:
 
 
 def topic_nodes(name: str, count: int = 1) -> dict[str, bytes | str | None]:
-    text = json.dumps({"version": 3, "topic_id": uuid_to_text(name.encode().ljust(16)),
-                       "partitions": {str(n): [0, 1] for n in range(count)}})
+    text = json.dumps(
+        {
+            "version": 3,
+            "topic_id": uuid_to_text(name.encode().ljust(16)),
+            "partitions": {str(n): [0, 1] for n in range(count)},
+        }
+    )
     state = '{"version":1,"leader":0,"leader_epoch":1,"controller_epoch":4,"isr":[0,1]}'
     return {paths.topic(name): text, **{paths.topic_partition_state(name, n): state for n in range(count)}}
 
@@ -167,10 +198,19 @@ async def test_topics_pending_deletion_stay_behind(autojump_clock: trio.testing.
         assert (copied["topics"], copied["partitions"], copied["records"]) == (1, 1, 2)
 
 
-@pytest.mark.parametrize("path", [
-    paths.topic("t"), paths.topic_partition_state("t", 1), paths.topic_config("t"), "/config/users/u",
-    "/config/brokers/0", paths.PRODUCER_ID_BLOCK, "/kafka-acl/Topic/t", "/delegation_token/tokens/x",
-])
+@pytest.mark.parametrize(
+    "path",
+    [
+        paths.topic("t"),
+        paths.topic_partition_state("t", 1),
+        paths.topic_config("t"),
+        "/config/users/u",
+        "/config/brokers/0",
+        paths.PRODUCER_ID_BLOCK,
+        "/kafka-acl/Topic/t",
+        "/delegation_token/tokens/x",
+    ],
+)
 async def test_a_broken_znode_is_named_nothing_is_kept_and_the_copy_waits_for_it(
     path: str, autojump_clock: trio.testing.MockClock
 ) -> None:
@@ -241,10 +281,14 @@ async def test_where_the_copy_ended_is_stored_before_anything_else(autojump_cloc
 async def test_without_transactions_a_second_attempt_removes_what_the_first_left(
     version: MetadataVersion, autojump_clock: trio.testing.MockClock
 ) -> None:
-    server = server_with({
-        **topic_nodes("a", 1_500), **topic_nodes("b", 1_500), paths.topic_config("a"): '{"config":{"k":"v"}}',
-        "/config/brokers/0": '{"config":{"k":"v"}}',
-    })
+    server = server_with(
+        {
+            **topic_nodes("a", 1_500),
+            **topic_nodes("b", 1_500),
+            paths.topic_config("a"): '{"config":{"k":"v"}}',
+            "/config/brokers/0": '{"config":{"k":"v"}}',
+        }
+    )
     fault = server.inject(Fault(FaultKind.LOSE_BEFORE_APPLY, On.READ, paths.topic_partitions("b")))
     log = Log()
     async with house(server.connect(), log=log, lead=False) as h:
@@ -267,8 +311,14 @@ async def bootstrap(h: House, version: MetadataVersion) -> None:
 
 def test_leftovers_are_all_removed() -> None:
     sides = Sides()
-    sides.apply(*topic(1, "t", 2), config(2, "t", "k", "v"), config(4, "0", "k", "v"), scram("u"), acl(31, "x"),
-                quota("producer_byte_rate", 1, {"user": "u"}))
+    sides.apply(
+        *topic(1, "t", 2),
+        config(2, "t", "k", "v"),
+        config(4, "0", "k", "v"),
+        scram("u"),
+        acl(31, "x"),
+        quota("producer_byte_rate", 1, {"user": "u"}),
+    )
     sides.apply(*(message for message, _ in leftover_records(sides.image)))
     image = sides.image
     assert [image.topics_by_id, image.configs, image.client_quotas, image.scram, image.acls] == [{}] * 5

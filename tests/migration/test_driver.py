@@ -141,8 +141,18 @@ class Bench:
 def topic(id_: int, name: str, partitions: int = 1) -> list[Any]:
     return [
         TopicRecord(name=name, topic_id=bytes(15) + bytes([id_])),
-        *(PartitionRecord(topic_id=bytes(15) + bytes([id_]), partition_id=n, replicas=[0, 1], isr=[0, 1], leader=0,
-                          leader_epoch=0, partition_epoch=0) for n in range(partitions)),
+        *(
+            PartitionRecord(
+                topic_id=bytes(15) + bytes([id_]),
+                partition_id=n,
+                replicas=[0, 1],
+                isr=[0, 1],
+                leader=0,
+                leader_epoch=0,
+                partition_epoch=0,
+            )
+            for n in range(partitions)
+        ),
     ]
 
 
@@ -274,8 +284,9 @@ def test_a_reason_is_given_once_and_polls_get_rarer_up_to_a_minute() -> None:
         bench.now_ms = bench.one(SetTimer).at_ms
         bench.step(Poll())
     assert reasons == 1
-    for wait, expected in zip(waits, [100, 200, 400, 800, 1600, 3200, 6400, 12800, 25600, 51200, 60000, 60000],
-                              strict=True):
+    for wait, expected in zip(
+        waits, [100, 200, 400, 800, 1600, 3200, 6400, 12800, 25600, 51200, 60000, 60000], strict=True
+    ):
         assert abs(wait - expected) <= 0.02 * expected + 1
 
 
@@ -492,7 +503,11 @@ def test_changes_during_the_sync_are_written_after_it() -> None:
     assert bench.effects == []
     bench.step(Written(reconcile.job, reconcile.state, {}))
     assert [type(effect) for effect in bench.effects] == [
-        ReportWrites, StateChanged, SendFullRpcs, StateChanged, WriteZk,
+        ReportWrites,
+        StateChanged,
+        SendFullRpcs,
+        StateChanged,
+        WriteZk,
     ]
 
 

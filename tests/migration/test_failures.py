@@ -46,22 +46,36 @@ OLD, GROWN, NEW, AGAIN = (bytes(15) + bytes([n]) for n in (1, 2, 3, 4))
 def zookeeper() -> FakeZooKeeper:
     """Two topics, one of them with a partition that was never led, a config, and a topic pending deletion."""
     server = FakeZooKeeper(now_ms=lambda: 1)
-    make(server, {
-        "/brokers/ids/0": "{}", "/brokers/ids/1": "{}", paths.CONTROLLER_EPOCH: "4",
-        paths.CONTROLLER: '{"version":2,"brokerid":0,"timestamp":"1","kraftControllerEpoch":-1}',
-        paths.topic("old"): assignment(OLD, 1), paths.topic_partition("old", 0): None,
-        paths.topic_partition_state("old", 0): state(), paths.topic_config("old"): '{"config":{"a":"1"}}',
-        paths.topic("grown"): assignment(GROWN, 2), paths.topic_partition_state("grown", 0): state(),
-        paths.topic("leaving"): assignment(bytes(15) + b"\x09", 1), paths.delete_topic("leaving"): None,
-        "/config/brokers/0": '{"config":{"log.cleaner.threads":"2"}}',
-        "/config/users/u": '{"config":{"producer_byte_rate":"10"}}',
-    })
+    make(
+        server,
+        {
+            "/brokers/ids/0": "{}",
+            "/brokers/ids/1": "{}",
+            paths.CONTROLLER_EPOCH: "4",
+            paths.CONTROLLER: '{"version":2,"brokerid":0,"timestamp":"1","kraftControllerEpoch":-1}',
+            paths.topic("old"): assignment(OLD, 1),
+            paths.topic_partition("old", 0): None,
+            paths.topic_partition_state("old", 0): state(),
+            paths.topic_config("old"): '{"config":{"a":"1"}}',
+            paths.topic("grown"): assignment(GROWN, 2),
+            paths.topic_partition_state("grown", 0): state(),
+            paths.topic("leaving"): assignment(bytes(15) + b"\x09", 1),
+            paths.delete_topic("leaving"): None,
+            "/config/brokers/0": '{"config":{"log.cleaner.threads":"2"}}',
+            "/config/users/u": '{"config":{"producer_byte_rate":"10"}}',
+        },
+    )
     return server
 
 
 def assignment(topic_id: bytes, partitions: int) -> str:
-    return json.dumps({"version": 3, "topic_id": uuid_to_text(topic_id),
-                       "partitions": {str(number): [0, 1] for number in range(partitions)}})
+    return json.dumps(
+        {
+            "version": 3,
+            "topic_id": uuid_to_text(topic_id),
+            "partitions": {str(number): [0, 1] for number in range(partitions)},
+        }
+    )
 
 
 def state() -> str:
@@ -69,22 +83,40 @@ def state() -> str:
 
 
 def partition(topic: bytes, number: int) -> PartitionRecord:
-    return PartitionRecord(topic_id=topic, partition_id=number, replicas=[1, 0], isr=[1, 0], leader=1,
-                           leader_epoch=0, partition_epoch=0)
+    return PartitionRecord(
+        topic_id=topic, partition_id=number, replicas=[1, 0], isr=[1, 0], leader=1, leader_epoch=0, partition_epoch=0
+    )
 
 
 DUAL_WRITES: Final[list[list[Any]]] = [
-    [TopicRecord(name="new", topic_id=NEW), ConfigRecord(resource_type=2, resource_name="new", name="k", value="v"),
-     partition(NEW, 0), partition(NEW, 1)],
+    [
+        TopicRecord(name="new", topic_id=NEW),
+        ConfigRecord(resource_type=2, resource_name="new", name="k", value="v"),
+        partition(NEW, 0),
+        partition(NEW, 1),
+    ],
     [partition(GROWN, 2), PartitionChangeRecord(topic_id=GROWN, partition_id=0, leader=1, isr=[1])],
     [RemoveTopicRecord(topic_id=OLD)],
     [TopicRecord(name="old", topic_id=AGAIN), partition(AGAIN, 0)],
     [ConfigRecord(resource_type=4, resource_name="0", name="log.cleaner.threads", value=None)],
-    [ClientQuotaRecord(entity=[EntityData(entity_type="client-id", entity_name="c d")], key="producer_byte_rate",
-                       value=5.0)],
+    [
+        ClientQuotaRecord(
+            entity=[EntityData(entity_type="client-id", entity_name="c d")], key="producer_byte_rate", value=5.0
+        )
+    ],
     [ProducerIdsRecord(broker_id=1, broker_epoch=2, next_producer_id=5000)],
-    [AccessControlEntryRecord(id=bytes(15) + b"\x31", resource_type=2, resource_name="new", pattern_type=3,
-                              principal="User:u", host="*", operation=3, permission_type=3)],
+    [
+        AccessControlEntryRecord(
+            id=bytes(15) + b"\x31",
+            resource_type=2,
+            resource_name="new",
+            pattern_type=3,
+            principal="User:u",
+            host="*",
+            operation=3,
+            permission_type=3,
+        )
+    ],
     [DelegationTokenRecord(owner="User:u", requester="User:u", token_id="tok")],
 ]
 
@@ -179,8 +211,10 @@ async def test_the_undisturbed_migration(autojump_clock: trio.testing.MockClock)
     assert json.loads(nodes[paths.PRODUCER_ID_BLOCK].data or b"")["block_start"] == "5000"
     assert nodes["/kafka-acl/Topic/new"].data
     assert list(nodes[paths.DELEGATION_TOKEN_CHANGES].children) == ["token_change_0000000000"]
-    assert sorted(json.loads(nodes[f"{paths.CONFIG_CHANGES}/{name}"].data or b"")["entity_path"]
-                  for name in nodes[paths.CONFIG_CHANGES].children) == ["brokers/0", "clients/c%20d", "topics/new"]
+    assert sorted(
+        json.loads(nodes[f"{paths.CONFIG_CHANGES}/{name}"].data or b"")["entity_path"]
+        for name in nodes[paths.CONFIG_CHANGES].children
+    ) == ["brokers/0", "clients/c%20d", "topics/new"]
 
 
 @pytest.mark.parametrize("kind", [FaultKind.LOSE_BEFORE_APPLY, FaultKind.LOSE_AFTER_APPLY, FaultKind.EXPIRE])
@@ -235,11 +269,17 @@ def json_tree(server: FakeZooKeeper) -> dict[str, Any]:
 
 
 def another_takes_over(server: FakeZooKeeper, kraft_epoch: int) -> None:
-    results = server.tree.multi([
-        SetData(paths.CONTROLLER_EPOCH, b"77", ANY_VERSION),
-        Delete(paths.CONTROLLER, ANY_VERSION),
-        Create(paths.CONTROLLER, b'{"version":2,"brokerid":1,"timestamp":"1","kraftControllerEpoch":%d}' % kraft_epoch),
-    ], 0, ())
+    results = server.tree.multi(
+        [
+            SetData(paths.CONTROLLER_EPOCH, b"77", ANY_VERSION),
+            Delete(paths.CONTROLLER, ANY_VERSION),
+            Create(
+                paths.CONTROLLER, b'{"version":2,"brokerid":1,"timestamp":"1","kraftControllerEpoch":%d}' % kraft_epoch
+            ),
+        ],
+        0,
+        (),
+    )
     assert all(result.code == 0 for result in results)
 
 

@@ -80,13 +80,14 @@ async def migrate(h: House) -> None:
 def copied(records: list[ApiMessageAndVersion]) -> list[ApiMessageAndVersion]:
     """The records after the start of the copy's transaction."""
     start = next(
-        at for at, (message, _) in enumerate(records)
+        at
+        for at, (message, _) in enumerate(records)
         if isinstance(message, BeginTransactionRecord) and message.name == "ZK Migration"
     )
     end = next(
         at for at, (message, _) in enumerate(records) if at > start and isinstance(message, EndTransactionRecord)
     )
-    return records[start + 1:end + 1]
+    return records[start + 1 : end + 1]
 
 
 BROKERS_WERE_RESTARTED = ("isr", "leader", "leaderEpoch", "partitionEpoch")
@@ -117,6 +118,7 @@ async def test_the_copy_gives_the_records_that_kafka_wrote(harness: Harness) -> 
 
 def order_of_kinds(records: list[dict[str, Any]]) -> list[str]:
     """Kinds of records in order, each run once; a topic with its configs and partitions is one kind."""
+
     def kind(record: dict[str, Any]) -> str:
         is_topic = record["type"] in ("TopicRecord", "PartitionRecord") or record["data"].get("resourceType") == 2
         if is_topic and record["type"] != "AccessControlEntryRecord":
@@ -239,16 +241,29 @@ def requests_of_the_specification() -> list[Any]:
     spec = json.loads((DATA / "spec.json").read_text())
     recorded = [r.message for first, last in DUAL_WRITES for _, r in log_records(first, last)]
     placed = [r.replicas for r in recorded if isinstance(r, PartitionRecord)]
-    create = CreateTopicsRequestData(timeout_ms=1_000, topics=[CreatableTopic(
-        name="during-dual-write", num_partitions=-1, replication_factor=-1,
-        assignments=[CreatableReplicaAssignment(partition_index=n, broker_ids=placed[n]) for n in range(3)],
-        configs=[CreatableTopicConfig(name="retention.ms", value="1000000")],
-    )])
+    create = CreateTopicsRequestData(
+        timeout_ms=1_000,
+        topics=[
+            CreatableTopic(
+                name="during-dual-write",
+                num_partitions=-1,
+                replication_factor=-1,
+                assignments=[CreatableReplicaAssignment(partition_index=n, broker_ids=placed[n]) for n in range(3)],
+                configs=[CreatableTopicConfig(name="retention.ms", value="1000000")],
+            )
+        ],
+    )
     delete = DeleteTopicsRequestData(topics=[DeleteTopicState(name=spec["topics"][-1]["name"])])
-    grow = CreatePartitionsRequestData(timeout_ms=1_000, topics=[CreatePartitionsTopic(
-        name=spec["topics"][0]["name"], count=spec["grow"],
-        assignments=[CreatePartitionsAssignment(broker_ids=replicas) for replicas in placed[3:]],
-    )])
+    grow = CreatePartitionsRequestData(
+        timeout_ms=1_000,
+        topics=[
+            CreatePartitionsTopic(
+                name=spec["topics"][0]["name"],
+                count=spec["grow"],
+                assignments=[CreatePartitionsAssignment(broker_ids=replicas) for replicas in placed[3:]],
+            )
+        ],
+    )
     return [
         lambda ctx: create_topics(ctx, create, 7),
         lambda ctx: delete_topics(ctx, delete, 6),

@@ -49,15 +49,23 @@ class Cluster:
 
 def register(broker_id: int, *, fenced: bool = False, zk: bool = True) -> RegisterBrokerRecord:
     return RegisterBrokerRecord(
-        broker_id=broker_id, is_migrating_zk_broker=zk, broker_epoch=100 + broker_id, fenced=fenced,
+        broker_id=broker_id,
+        is_migrating_zk_broker=zk,
+        broker_epoch=100 + broker_id,
+        fenced=fenced,
         end_points=[BrokerEndpoint(name="PLAINTEXT", host="h", port=9090 + broker_id, security_protocol=0)],
     )
 
 
 def partition(topic: bytes, number: int, replicas: list[int], leader: int | None = None) -> PartitionRecord:
     return PartitionRecord(
-        partition_id=number, topic_id=topic, replicas=replicas, isr=replicas,
-        leader=replicas[0] if leader is None else leader, leader_epoch=4, partition_epoch=7,
+        partition_id=number,
+        topic_id=topic,
+        replicas=replicas,
+        isr=replicas,
+        leader=replicas[0] if leader is None else leader,
+        leader_epoch=4,
+        partition_epoch=7,
     )
 
 
@@ -65,9 +73,12 @@ def partition(topic: bytes, number: int, replicas: list[int], leader: int | None
 def cluster() -> Cluster:
     made = Cluster()
     made.apply(
-        register(0), register(1), register(2),
+        register(0),
+        register(1),
+        register(2),
         TopicRecord(name="orders", topic_id=ORDERS),
-        partition(ORDERS, 0, [0, 1]), partition(ORDERS, 1, [1, 0]),
+        partition(ORDERS, 0, [0, 1]),
+        partition(ORDERS, 1, [1, 0]),
     )
     made.image.take_delta()
     return made
@@ -147,7 +158,8 @@ def test_a_topic_deleted_and_made_again_is_stopped_before_it_is_started(cluster:
     metadata = requests[0][2]
     assert isinstance(metadata, UpdateMetadataRequestData)
     assert [(t.topic_id, t.partition_states[0].leader) for t in metadata.topic_states] == [
-        (ORDERS, LEADER_DURING_DELETE), (PAYMENTS, 0)
+        (ORDERS, LEADER_DURING_DELETE),
+        (PAYMENTS, 0),
     ]
 
 
@@ -157,9 +169,7 @@ def test_a_fenced_broker_is_offline_to_the_others_once_it_leads_nothing(cluster:
     assert kinds(still_leading) == ["UpdateMetadata"]
     assert isinstance(still_leading[0], UpdateMetadataRequestData)
     assert [broker.id for broker in still_leading[0].live_brokers] == [0, 1, 2]
-    moved = cluster.changed(
-        PartitionChangeRecord(partition_id=0, topic_id=ORDERS, leader=1, isr=[1]), brokers=(1,)
-    )[1]
+    moved = cluster.changed(PartitionChangeRecord(partition_id=0, topic_id=ORDERS, leader=1, isr=[1]), brokers=(1,))[1]
     metadata = moved[1]
     assert isinstance(metadata, UpdateMetadataRequestData)
     assert [broker.id for broker in metadata.live_brokers] == [1, 2]

@@ -48,13 +48,20 @@ def topic_id(number: int) -> bytes:
 
 
 def topic(number: int, name: str, partitions: int = 1, **fields: Any) -> list[Any]:
-    return [TopicRecord(name=name, topic_id=topic_id(number)),
-            *(partition(number, n, **fields) for n in range(partitions))]
+    return [
+        TopicRecord(name=name, topic_id=topic_id(number)),
+        *(partition(number, n, **fields) for n in range(partitions)),
+    ]
 
 
 def partition(number: int, index: int, **fields: Any) -> PartitionRecord:
     given_fields: dict[str, Any] = {
-        "replicas": [0, 1], "isr": [0, 1], "leader": 0, "leader_epoch": 3, "partition_epoch": 4, **fields
+        "replicas": [0, 1],
+        "isr": [0, 1],
+        "leader": 0,
+        "leader_epoch": 3,
+        "partition_epoch": 4,
+        **fields,
     }
     return PartitionRecord(topic_id=topic_id(number), partition_id=index, **given_fields)
 
@@ -69,16 +76,23 @@ def quota(key: str, value: float, entity: Entity, *, remove: bool = False) -> Cl
 
 
 def scram(user: str, mechanism: int = 1) -> UserScramCredentialRecord:
-    return UserScramCredentialRecord(name=user, mechanism=mechanism, salt=b"s", stored_key=b"k", server_key=b"v",
-                                     iterations=4096)
+    return UserScramCredentialRecord(
+        name=user, mechanism=mechanism, salt=b"s", stored_key=b"k", server_key=b"v", iterations=4096
+    )
 
 
 def acl(
     number: int, name: str, principal: str = "User:a", pattern: int = 3, type_: int = 2
 ) -> AccessControlEntryRecord:
     return AccessControlEntryRecord(
-        id=topic_id(number), resource_type=type_, resource_name=name, pattern_type=pattern, principal=principal,
-        host="*", operation=3, permission_type=3,
+        id=topic_id(number),
+        resource_type=type_,
+        resource_name=name,
+        pattern_type=pattern,
+        principal=principal,
+        host="*",
+        operation=3,
+        permission_type=3,
     )
 
 
@@ -123,8 +137,10 @@ class Sides:
         return counts
 
     def config_changes(self) -> list[str]:
-        return [content(self.server, f"{paths.CONFIG_CHANGES}/{name}")["entity_path"]
-                for name in children(self.server, paths.CONFIG_CHANGES)]
+        return [
+            content(self.server, f"{paths.CONFIG_CHANGES}/{name}")["entity_path"]
+            for name in children(self.server, paths.CONFIG_CHANGES)
+        ]
 
     def set(self, path: str, data: str) -> None:
         self.server.tree.multi([SetData(path, data.encode(), ANY_VERSION)], 0, ())
@@ -145,13 +161,20 @@ def sides() -> Sides:
 async def test_a_topic_is_created_as_kafka_writes_it(sides: Sides) -> None:
     assert await sides.both(*topic(1, "t", 2, adding_replicas=[1])) == {"CreateTopic": 1}
     assert content(sides.server, paths.topic("t")) == {
-        "version": 3, "topic_id": "AAAAAAAAAAAAAAAAAAAAAQ", "partitions": {"0": [0, 1], "1": [0, 1]},
-        "adding_replicas": {"0": [1], "1": [1]}, "removing_replicas": {},
+        "version": 3,
+        "topic_id": "AAAAAAAAAAAAAAAAAAAAAQ",
+        "partitions": {"0": [0, 1], "1": [0, 1]},
+        "adding_replicas": {"0": [1], "1": [1]},
+        "removing_replicas": {},
     }
     assert content(sides.server, paths.topic_config("t")) == {"version": 1, "config": {}}
     assert text(sides.server, paths.topic_partition("t", 1)) == ""
     assert content(sides.server, paths.topic_partition_state("t", 1)) == {
-        "version": 1, "leader": 0, "leader_epoch": 3, "controller_epoch": EPOCH, "isr": [0, 1],
+        "version": 1,
+        "leader": 0,
+        "leader_epoch": 3,
+        "controller_epoch": EPOCH,
+        "isr": [0, 1],
     }
     assert sides.config_changes() == []
 
@@ -163,8 +186,9 @@ async def test_growing_changing_and_reassigning(sides: Sides) -> None:
     assert await sides.both(moved) == {"UpdatePartition": 1}
     state = content(sides.server, paths.topic_partition_state("t", 0))
     assert (state["leader"], state["leader_epoch"], state["isr"], state["leader_recovery_state"]) == (1, 4, [1], 1)
-    reassigned = PartitionChangeRecord(topic_id=topic_id(1), partition_id=0, replicas=[1, 2, 0], adding_replicas=[2],
-                                       removing_replicas=[0])
+    reassigned = PartitionChangeRecord(
+        topic_id=topic_id(1), partition_id=0, replicas=[1, 2, 0], adding_replicas=[2], removing_replicas=[0]
+    )
     assert await sides.both(reassigned) == {"UpdateTopic": 1}
     assert content(sides.server, paths.topic("t"))["removing_replicas"] == {"0": [0]}
 
@@ -184,8 +208,12 @@ async def test_a_deleted_topic_goes_with_all_that_is_below_it(sides: Sides) -> N
 
 async def test_a_topic_already_gone_is_deleted_again_without_complaint(sides: Sides) -> None:
     await sides.both(*topic(1, "t"))
-    sides.delete(paths.topic_partition_state("t", 0), paths.topic_partition("t", 0), paths.topic_partitions("t"),
-                 paths.topic("t"))
+    sides.delete(
+        paths.topic_partition_state("t", 0),
+        paths.topic_partition("t", 0),
+        paths.topic_partitions("t"),
+        paths.topic("t"),
+    )
     assert await sides.both(RemoveTopicRecord(topic_id=topic_id(1))) == {"DeleteTopic": 1}
 
 
@@ -216,9 +244,15 @@ async def test_a_reconcile_finds_a_topic_created_again(sides: Sides) -> None:
 
 async def test_an_empty_zookeeper_gets_everything(sides: Sides) -> None:
     sides.apply(
-        *topic(1, "foo", 2), *topic(2, "bar"), config(BROKER, "0", "a", "1"), config(BROKER, "1", "a", "1"),
+        *topic(1, "foo", 2),
+        *topic(2, "bar"),
+        config(BROKER, "0", "a", "1"),
+        config(BROKER, "1", "a", "1"),
         ProducerIdsRecord(broker_id=0, broker_epoch=1, next_producer_id=42),
-        acl(31, "x"), acl(32, "y"), acl(33, "z", pattern=4), acl(34, "g", type_=3),
+        acl(31, "x"),
+        acl(32, "y"),
+        acl(33, "z", pattern=4),
+        acl(34, "g", type_=3),
     )
     assert await sides.reconcile() == {"CreateTopic": 2, "UpdateBrokerConfig": 2, "UpdateProducerId": 1, "UpdateAcl": 4}
     assert await sides.reconcile() == {}
@@ -227,9 +261,16 @@ async def test_an_empty_zookeeper_gets_everything(sides: Sides) -> None:
 async def test_missing_and_extra_partitions(sides: Sides) -> None:
     """In ZooKeeper partitions 0, 1 and 5, in the image 0, 1 and 2; of 1 the state znode is missing."""
     await sides.follow(*topic(1, "t", 2))
-    sides.set(paths.topic("t"), json.dumps({
-        "version": 3, "topic_id": "AAAAAAAAAAAAAAAAAAAAAQ", "partitions": {"0": [0, 1], "1": [0, 1], "5": [1]},
-    }))
+    sides.set(
+        paths.topic("t"),
+        json.dumps(
+            {
+                "version": 3,
+                "topic_id": "AAAAAAAAAAAAAAAAAAAAAQ",
+                "partitions": {"0": [0, 1], "1": [0, 1], "5": [1]},
+            }
+        ),
+    )
     make(sides.server, {paths.topic_partition_state("t", 5): "{}"})
     sides.delete(paths.topic_partition_state("t", 1))
     sides.apply(partition(1, 2))
@@ -242,21 +283,38 @@ async def test_missing_and_extra_partitions(sides: Sides) -> None:
 
 async def test_a_topic_without_any_partition_znode_gets_them(sides: Sides) -> None:
     await sides.follow(*topic(1, "t", 2))
-    sides.delete(*(path for number in range(2) for path in
-                   (paths.topic_partition_state("t", number), paths.topic_partition("t", number))))
+    sides.delete(
+        *(
+            path
+            for number in range(2)
+            for path in (paths.topic_partition_state("t", number), paths.topic_partition("t", number))
+        )
+    )
     sides.delete(paths.topic_partitions("t"))
     assert await sides.reconcile() == {"UpdatePartition": 1}
     assert await sides.reconcile() == {}
 
 
-@pytest.mark.parametrize("path", [
-    paths.topic("t"), paths.topic_partition_state("t", 0), paths.topic_config("t"), "/config/brokers/0",
-    "/config/users/u", paths.PRODUCER_ID_BLOCK, "/kafka-acl/Topic/x", paths.delegation_token("tok"),
-])
+@pytest.mark.parametrize(
+    "path",
+    [
+        paths.topic("t"),
+        paths.topic_partition_state("t", 0),
+        paths.topic_config("t"),
+        "/config/brokers/0",
+        "/config/users/u",
+        paths.PRODUCER_ID_BLOCK,
+        "/kafka-acl/Topic/x",
+        paths.delegation_token("tok"),
+    ],
+)
 async def test_what_cannot_be_read_is_written_anew(sides: Sides, path: str) -> None:
     await sides.follow(
-        *topic(1, "t", 2), config(TOPIC, "t", "k", "v"), config(BROKER, "0", "k", "v"),
-        quota("producer_byte_rate", 5, {"user": "u"}), acl(31, "x"),
+        *topic(1, "t", 2),
+        config(TOPIC, "t", "k", "v"),
+        config(BROKER, "0", "k", "v"),
+        quota("producer_byte_rate", 5, {"user": "u"}),
+        acl(31, "x"),
         DelegationTokenRecord(owner="User:u", token_id="tok"),
         ProducerIdsRecord(broker_id=1, broker_epoch=1, next_producer_id=9),
     )
@@ -268,8 +326,14 @@ async def test_what_cannot_be_read_is_written_anew(sides: Sides, path: str) -> N
 
 
 async def test_pending_deletions_are_carried_out_and_cleared(sides: Sides) -> None:
-    make(sides.server, {paths.topic("going"): '{"version":1,"partitions":{"0":[1]}}',
-                        paths.topic_partition_state("going", 0): "{}", paths.delete_topic("going"): None})
+    make(
+        sides.server,
+        {
+            paths.topic("going"): '{"version":1,"partitions":{"0":[1]}}',
+            paths.topic_partition_state("going", 0): "{}",
+            paths.delete_topic("going"): None,
+        },
+    )
     assert await sides.reconcile() == {"DeleteTopic": 1, "DeletePendingTopicDeletion": 1}
     assert children(sides.server, paths.DELETE_TOPICS) == children(sides.server, paths.BROKER_TOPICS) == []
 
@@ -312,7 +376,8 @@ async def test_secrets_are_encoded_and_compared_in_clear(sides: Sides) -> None:
     contents = await read_contents(sides.port, Reversed(), strict=False)
     await sides.run(writer.reconcile(sides.image, contents))
     assert content(sides.server, "/config/brokers/0")["config"] == {
-        "listener.name.x.ssl.key.password": "cba", "plain": "abc",
+        "listener.name.x.ssl.key.password": "cba",
+        "plain": "abc",
     }
     assert writer.reconcile(sides.image, await read_contents(sides.port, Reversed(), strict=False)) == []
 
@@ -367,8 +432,10 @@ async def test_a_reconcile_writes_only_entities_that_differ(sides: Sides) -> Non
         scram("only-scram"), quota("producer_byte_rate", 5, {"user": "same"}), quota("x", 1.5, {"ip": "1.1.1.1"})
     )
     sides.set("/config/users/same", '{"config":{"producer_byte_rate":"5.0"}}')
-    make(sides.server, {"/config/users/unknown": '{"config":{"producer_byte_rate":"1"}}',
-                        "/config/clients/empty": '{"config":{}}'})
+    make(
+        sides.server,
+        {"/config/users/unknown": '{"config":{"producer_byte_rate":"1"}}', "/config/clients/empty": '{"config":{}}'},
+    )
     sides.set("/config/users/only-scram", '{"config":{"SCRAM-SHA-256":"salt=bogus"}}')
     assert await sides.reconcile() == {"UpdateClientQuota": 2}
     assert content(sides.server, "/config/users/unknown")["config"] == {}
@@ -383,7 +450,10 @@ async def test_producer_ids_are_written_so_that_none_is_given_out_twice(sides: S
         "UpdateProducerId": 1
     }
     assert content(sides.server, paths.PRODUCER_ID_BLOCK) == {
-        "version": 1, "broker": -1, "block_start": "6000", "block_end": "6999",
+        "version": 1,
+        "broker": -1,
+        "block_start": "6000",
+        "block_end": "6999",
     }
     sides.set(paths.PRODUCER_ID_BLOCK, '{"version":1,"broker":1,"block_start":"5000","block_end":"5999"}')
     assert await sides.reconcile() == {}
@@ -404,8 +474,10 @@ async def test_acls_of_one_pattern_are_written_as_a_whole(sides: Sides) -> None:
 
 async def test_a_reconcile_puts_acls_right(sides: Sides) -> None:
     entry = '{"version":1,"acls":[{"principal":"User:x","permissionType":"Allow","operation":"Read","host":"*"}]}'
-    make(sides.server, {"/kafka-acl/Topic/changed": entry, "/kafka-acl/Topic/gone": entry,
-                        "/kafka-acl/Odd/kept": "not ours"})
+    make(
+        sides.server,
+        {"/kafka-acl/Topic/changed": entry, "/kafka-acl/Topic/gone": entry, "/kafka-acl/Odd/kept": "not ours"},
+    )
     sides.apply(acl(31, "changed"), acl(32, "new"))
     sides.image.take_delta()
     assert await sides.reconcile() == {"UpdateAcl": 2, "DeleteAcl": 1}
@@ -415,12 +487,25 @@ async def test_a_reconcile_puts_acls_right(sides: Sides) -> None:
 
 
 async def test_tokens_come_with_a_notification(sides: Sides) -> None:
-    token = DelegationTokenRecord(owner="User:a b", requester="User:r", renewers=["User:c"], issue_timestamp=1,
-                                  max_timestamp=2, expiration_timestamp=3, token_id="tok")
+    token = DelegationTokenRecord(
+        owner="User:a b",
+        requester="User:r",
+        renewers=["User:c"],
+        issue_timestamp=1,
+        max_timestamp=2,
+        expiration_timestamp=3,
+        token_id="tok",
+    )
     assert await sides.both(token) == {"UpdateDelegationToken": 1}
     assert content(sides.server, "/delegation_token/tokens/tok") == {
-        "version": 3, "owner": "User%3Aa%20b", "tokenRequester": "User%3Ar", "renewers": ["User%3Ac"],
-        "issueTimestamp": 1, "maxTimestamp": 2, "expiryTimestamp": 3, "tokenId": "tok",
+        "version": 3,
+        "owner": "User%3Aa%20b",
+        "tokenRequester": "User%3Ar",
+        "renewers": ["User%3Ac"],
+        "issueTimestamp": 1,
+        "maxTimestamp": 2,
+        "expiryTimestamp": 3,
+        "tokenId": "tok",
     }
     assert await sides.both(RemoveDelegationTokenRecord(token_id="tok")) == {"DeleteDelegationToken": 1}
     changes = children(sides.server, paths.DELEGATION_TOKEN_CHANGES)
@@ -446,8 +531,11 @@ def random_change(image: MetadataImage, rng: Random) -> Any:
         return quota("producer_byte_rate", rng.randrange(3), entity, remove=rng.random() < 0.4)
     if kind == "scram":
         present = [key for key in image.scram if rng.random() < 0.5]
-        return (RemoveUserScramCredentialRecord(name=present[0].user, mechanism=present[0].mechanism) if present
-                else scram(rng.choice("uv"), rng.choice((1, 2))))
+        return (
+            RemoveUserScramCredentialRecord(name=present[0].user, mechanism=present[0].mechanism)
+            if present
+            else scram(rng.choice("uv"), rng.choice((1, 2)))
+        )
     if kind == "acl":
         present_acls = [id_ for id_ in image.acls if rng.random() < 0.3]
         if present_acls:
@@ -455,20 +543,35 @@ def random_change(image: MetadataImage, rng: Random) -> Any:
         principal = rng.choice(("User:a", "User:b"))
         return acl(rng.randrange(100, 110), rng.choice("xy"), principal, rng.choice((3, 4)))
     if kind == "token":
-        return (RemoveDelegationTokenRecord(token_id="k") if rng.random() < 0.5
-                else DelegationTokenRecord(owner="User:o", token_id="k", max_timestamp=rng.randrange(9)))
+        return (
+            RemoveDelegationTokenRecord(token_id="k")
+            if rng.random() < 0.5
+            else DelegationTokenRecord(owner="User:o", token_id="k", max_timestamp=rng.randrange(9))
+        )
     if not topics:
         return None
     chosen = image.topics_by_id[rng.choice(topics)]
     if kind == "remove":
         return RemoveTopicRecord(topic_id=chosen.id)
     if kind == "partition" or not chosen.partitions:
-        return PartitionRecord(topic_id=chosen.id, partition_id=len(chosen.partitions), replicas=[0, 1], isr=[0, 1],
-                               leader=0, leader_epoch=0, partition_epoch=0)
+        return PartitionRecord(
+            topic_id=chosen.id,
+            partition_id=len(chosen.partitions),
+            replicas=[0, 1],
+            isr=[0, 1],
+            leader=0,
+            leader_epoch=0,
+            partition_epoch=0,
+        )
     number = rng.choice(sorted(chosen.partitions))
     replicas = rng.choice((None, [0, 1], [1, 2]))
-    return PartitionChangeRecord(topic_id=chosen.id, partition_id=number, replicas=replicas,
-                                 isr=rng.choice((None, [0], [1, 0])), leader=rng.choice((-2, -1, 0, 1)))
+    return PartitionChangeRecord(
+        topic_id=chosen.id,
+        partition_id=number,
+        replicas=replicas,
+        isr=rng.choice((None, [0], [1, 0])),
+        leader=rng.choice((-2, -1, 0, 1)),
+    )
 
 
 @settings(max_examples=60, deadline=None)

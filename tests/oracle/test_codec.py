@@ -105,8 +105,10 @@ def cases() -> dict[tuple[str, int], list[Case]]:
 def drawn_cases(cls: type[Message], version: int) -> list[Case]:
     rng = random.Random(f"{cls.__name__} {version}")
     tagged = VALUES // 2 if is_flexible(cls, version) else 0
-    every = [*drawn(messages(cls, version, unknown_tags=False), VALUES - tagged, rng),
-             *drawn(messages(cls, version, unknown_tags=True), tagged, rng)]
+    every = [
+        *drawn(messages(cls, version, unknown_tags=False), VALUES - tagged, rng),
+        *drawn(messages(cls, version, unknown_tags=True), tagged, rng),
+    ]
     return [case_of(value, version) for value in every]
 
 
@@ -124,6 +126,7 @@ def case_of(value: Message, version: int) -> Case:
 
 def finite(told: Any, cls: type[Struct]) -> bool:
     """Whether all floats of a JSON object are numbers."""
+
     def fine(item: Any, field: Field) -> bool:
         if isinstance(item, list):
             return all(fine(one, field) for one in item)
@@ -137,6 +140,7 @@ def finite(told: Any, cls: type[Struct]) -> bool:
 
 def with_binary_nodes(told: Any, cls: type[Struct]) -> Any:
     """The JSON object with {"binary": base64} for the base64 texts of bytes."""
+
     def marked(item: Any, field: Field) -> Any:
         if isinstance(item, list):
             return [marked(one, field) for one in item]
@@ -171,7 +175,7 @@ def questions(every: list[Case], release: str) -> list[str]:
 
 def differences(every: list[Case], answers: list[list[str]], other_names: dict[str, str]) -> Iterator[str]:
     """What Kafka makes of our bytes and our JSON that we do not."""
-    of_json = iter(answers[len(every):])
+    of_json = iter(answers[len(every) :])
     for case, answer in zip(every, answers, strict=False):
         names = case.class_name not in other_names
         if answer[0] != "ok":

@@ -53,20 +53,31 @@ class Case:
     def question(self) -> str:
         partition, targets = self.partition, self.targets
         asked: dict[str, Any] = {
-            "level": self.level.value, "migration": self.migration, "election": self.election.name,
-            "topicId": uuid_to_text(TOPIC_ID), "acceptable": [r for r in self.active if self._can_be_reached(r)],
+            "level": self.level.value,
+            "migration": self.migration,
+            "election": self.election.name,
+            "topicId": uuid_to_text(TOPIC_ID),
+            "acceptable": [r for r in self.active if self._can_be_reached(r)],
             "defaultDirectories": {
                 str(broker): uuid_to_text(default_directory(self.cluster.image, broker)) for broker in BROKERS
             },
             "partition": {
-                "replicas": partition.replicas, "isr": partition.isr, "removing": partition.removing_replicas,
-                "adding": partition.adding_replicas, "leader": partition.leader,
+                "replicas": partition.replicas,
+                "isr": partition.isr,
+                "removing": partition.removing_replicas,
+                "adding": partition.adding_replicas,
+                "leader": partition.leader,
                 "recovery": partition.leader_recovery_state,
                 "directories": [uuid_to_text(directory) for directory in partition.all_directories()],
             },
         }
-        for ours, theirs in (("isr", "isr"), ("replicas", "replicas"), ("removing", "removing"),
-                             ("adding", "adding"), ("leader_recovery_state", "recovery")):
+        for ours, theirs in (
+            ("isr", "isr"),
+            ("replicas", "replicas"),
+            ("removing", "removing"),
+            ("adding", "adding"),
+            ("leader_recovery_state", "recovery"),
+        ):
             if ours in targets:
                 asked[theirs] = targets[ours]
         for broker, directory in targets.get("directories", {}).items():
@@ -137,7 +148,11 @@ def test_kafka_s_builder_makes_the_same_records(kafka_class_path: str) -> None:
     done = subprocess.run(
         [jars.java(), "-Xmx256m", "-cp", kafka_class_path, str(SOURCE)],
         input="".join(case.question() + "\n" for case in cases),
-        capture_output=True, text=True, encoding="utf-8", timeout=TIMEOUT_S, check=False,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=TIMEOUT_S,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     answers = done.stdout.splitlines()

@@ -28,8 +28,10 @@ _TEXTS: Final = st.one_of(
     st.builds(lambda char, count: char * count, st.sampled_from(("x", "é", "\U0001f600")), st.sampled_from(LENGTHS)),
 )
 _LONG_TEXTS: Final = st.builds(
-    lambda char, count: (char * count)[:STRING_BYTES_MAX // len(char.encode())],
-    st.sampled_from(("x", "é", "\U0001f600")), st.sampled_from((*LONG_LENGTHS, STRING_BYTES_MAX)))
+    lambda char, count: (char * count)[: STRING_BYTES_MAX // len(char.encode())],
+    st.sampled_from(("x", "é", "\U0001f600")),
+    st.sampled_from((*LONG_LENGTHS, STRING_BYTES_MAX)),
+)
 _SHORT_BYTES: Final = st.binary(max_size=12) | st.sampled_from(LENGTHS).map(bytes)
 _LONG_BYTES: Final = st.sampled_from(LONG_LENGTHS).map(bytes)
 
@@ -107,8 +109,13 @@ def drawn(strategy: st.SearchStrategy[Any], count: int, rng: random.Random) -> l
         return found
 
     @seed(rng.getrandbits(64))
-    @settings(max_examples=count, database=None, deadline=None, phases=[Phase.generate],
-              suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=count,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
     @given(strategy)
     def collect(value: Any) -> None:
         found.append(value)

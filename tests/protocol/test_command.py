@@ -35,8 +35,15 @@ def ask(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], act
 
 def test_frames_as_recorded(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     recorded = [json.loads(line) for line in WIRE.read_text("utf-8").splitlines()]
-    questions = [{"direction": line["direction"], "api_key": line["api_key"], "api_version": line["api_version"],
-                  "hex": line["frame"]} for line in recorded]
+    questions = [
+        {
+            "direction": line["direction"],
+            "api_key": line["api_key"],
+            "api_version": line["api_version"],
+            "hex": line["frame"],
+        }
+        for line in recorded
+    ]
     answers = ask(monkeypatch, capsys, "frame", *questions)
     assert answers == [{"api": line["api"], "header": line["header"], "body": line["body"]} for line in recorded]
 
@@ -115,19 +122,49 @@ def test_the_example_of_the_help_is_answered(
 
 
 DEEP: Final = json.loads("[" * 900 + "]" * 900)
-WORDS: Final = st.sampled_from(["name", "version", "hex", "json", "direction", "api_key", "api_version", "request",
-                                "response", "TopicRecord", "FetchRequestData", "EndTxnMarker", "topicId", "00", "ff"])
+WORDS: Final = st.sampled_from(
+    [
+        "name",
+        "version",
+        "hex",
+        "json",
+        "direction",
+        "api_key",
+        "api_version",
+        "request",
+        "response",
+        "TopicRecord",
+        "FetchRequestData",
+        "EndTxnMarker",
+        "topicId",
+        "00",
+        "ff",
+    ]
+)
 VALUES: Final = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.integers(0, 90) | st.floats() | st.text() | WORDS | st.just(DEEP)
-    | st.just("\ud800") | st.binary(max_size=60).map(bytes.hex),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS | st.text(), inner, max_size=4), max_leaves=8)
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.integers(0, 90)
+    | st.floats()
+    | st.text()
+    | WORDS
+    | st.just(DEEP)
+    | st.just("\ud800")
+    | st.binary(max_size=60).map(bytes.hex),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS | st.text(), inner, max_size=4),
+    max_leaves=8,
+)
 QUESTIONS: Final = st.fixed_dictionaries(
     {"name": WORDS | VALUES, "version": st.integers(-1, 20) | VALUES, "hex": st.binary().map(bytes.hex) | VALUES},
-    optional={"json": VALUES, "direction": WORDS | VALUES, "api_key": st.integers(0, 90), "api_version": VALUES})
+    optional={"json": VALUES, "direction": WORDS | VALUES, "api_key": st.integers(0, 90), "api_version": VALUES},
+)
 
 
-@given(st.sampled_from(["decode", "encode", "frame"]),
-       st.binary() | (QUESTIONS | VALUES).map(lambda found: json.dumps(found).encode()))
+@given(
+    st.sampled_from(["decode", "encode", "frame"]),
+    st.binary() | (QUESTIONS | VALUES).map(lambda found: json.dumps(found).encode()),
+)
 @settings(max_examples=100_000 if os.environ.get("PYKRAFT_PROFILE") == "nightly" else 300, deadline=None)
 def test_any_line_whatever_gets_an_answer(action: str, line: bytes) -> None:
     answer = protocol.answered(protocol._ANSWERS[action], line, True)

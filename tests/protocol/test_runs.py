@@ -42,16 +42,32 @@ def run_arrays(cls: type[Struct], version: int) -> Iterator[tuple[tuple[str, ...
 
 def alike(cls: type[Struct], version: int, rng: random.Random, lengths: dict[str, Any]) -> Struct:
     """An element with the lengths that the first one got, other values."""
+
     def value(field: Field) -> Any:
         if field.is_array or field.kind in ("string", "bytes", "records"):
             chosen = lengths.setdefault(field.attr, field_value(field, version, rng, False))
-            return chosen if isinstance(chosen, str | bytes | None) else [
-                field_value(field._replace(is_array=False, nullable=field.nullable._replace(lowest=1, highest=0)),
-                            version, rng, False) for _ in chosen]
+            return (
+                chosen
+                if isinstance(chosen, str | bytes | None)
+                else [
+                    field_value(
+                        field._replace(is_array=False, nullable=field.nullable._replace(lowest=1, highest=0)),
+                        version,
+                        rng,
+                        False,
+                    )
+                    for _ in chosen
+                ]
+            )
         return field_value(field, version, rng, False)
 
-    return cls(**{field.attr: value(field) for field in layout(cls)
-                  if version in field.versions and version not in field.tagged})
+    return cls(
+        **{
+            field.attr: value(field)
+            for field in layout(cls)
+            if version in field.versions and version not in field.tagged
+        }
+    )
 
 
 def drawn(cls: type[Struct], version: int, rng: random.Random, flexible: bool) -> list[Struct]:
@@ -86,8 +102,10 @@ def every_array() -> list[Any]:
         for version in range(cls.MIN_VERSION, cls.MAX_VERSION + 1):
             for path, struct in run_arrays(cls, version):
                 found[cls, path, is_flexible(cls, version)] = (version, struct)
-    return [pytest.param(cls, path, *rest, id=f"{cls.__name__}-{rest[0]}-{'.'.join(path)}")
-            for (cls, path, _), rest in found.items()]
+    return [
+        pytest.param(cls, path, *rest, id=f"{cls.__name__}-{rest[0]}-{'.'.join(path)}")
+        for (cls, path, _), rest in found.items()
+    ]
 
 
 @pytest.mark.parametrize(("cls", "path", "version", "struct"), every_array())
@@ -103,9 +121,10 @@ def test_as_one_by_one(
     assert cls.decode(raw, version).encode(version) == raw
     for _ in range(3):
         at = rng.randrange(len(raw))
-        spoiled = raw[:at] + rng.randbytes(1) + raw[at + 1:]
+        spoiled = raw[:at] + rng.randbytes(1) + raw[at + 1 :]
         assert verdict(cls.decode, spoiled, version) == verdict(
-            lambda data, found: _careful.decode(cls, data, found), spoiled, version)
+            lambda data, found: _careful.decode(cls, data, found), spoiled, version
+        )
 
 
 def verdict(decode: Callable[[bytes, int], Message], raw: bytes, version: int) -> bytes | str:
@@ -124,15 +143,18 @@ def partition(number: int) -> MetadataResponsePartition:
 
 
 @pytest.mark.parametrize("at", [0, 7, 8, 100, 255, 256, 999])
-@pytest.mark.parametrize(("attr", "value", "reason"), [
-    ("replica_nodes", None, "replicaNodes: null"),
-    ("replica_nodes", [1, 2, 2**31], "replicaNodes[2]: expected int32"),
-    ("replica_nodes", "abc", "replicaNodes: expected a list"),
-    ("offline_replicas", None, "offlineReplicas: null"),
-    ("offline_replicas", 0, "offlineReplicas: expected a list"),
-    ("leader_id", "1", "leaderId: expected int32"),
-    ("unknown_tagged_fields", ((5, b""), (5, b"")), "taggedFields: tag 5 is there twice"),
-])
+@pytest.mark.parametrize(
+    ("attr", "value", "reason"),
+    [
+        ("replica_nodes", None, "replicaNodes: null"),
+        ("replica_nodes", [1, 2, 2**31], "replicaNodes[2]: expected int32"),
+        ("replica_nodes", "abc", "replicaNodes: expected a list"),
+        ("offline_replicas", None, "offlineReplicas: null"),
+        ("offline_replicas", 0, "offlineReplicas: expected a list"),
+        ("leader_id", "1", "leaderId: expected int32"),
+        ("unknown_tagged_fields", ((5, b""), (5, b"")), "taggedFields: tag 5 is there twice"),
+    ],
+)
 def test_a_bad_element_in_a_run_is_named(at: int, attr: str, value: object, reason: str) -> None:
     partitions = [partition(number) for number in range(1000)]
     metadata(partitions).encode(METADATA)
@@ -168,8 +190,10 @@ def test_truncated_in_a_run() -> None:
 
 
 def test_a_run_of_leader_and_isr_keeps_the_uuid_and_the_flags() -> None:
-    states = [LeaderAndIsrPartitionState(partition_index=number, isr=[1, 2], replicas=[1, 2, 3], is_new=number % 2 == 0)
-              for number in range(400)]
+    states = [
+        LeaderAndIsrPartitionState(partition_index=number, isr=[1, 2], replicas=[1, 2, 3], is_new=number % 2 == 0)
+        for number in range(400)
+    ]
     value = LeaderAndIsrRequestData(topic_states=[LeaderAndIsrTopicState(topic_name="t", partition_states=states)])
     assert LeaderAndIsrRequestData.decode(value.encode(7), 7) == value
 

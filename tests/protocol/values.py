@@ -45,13 +45,16 @@ def message_value(cls: type[Message], version: int, rng: random.Random, *, unkno
 
 def struct_value(cls: type[Struct], version: int, rng: random.Random, unknown_tags: bool) -> Struct:
     """A struct with values in the fields that the version has."""
-    values = {field.attr: field_value(field, version, rng, unknown_tags)
-              for field in layout(cls)
-              if version in field.versions and (version not in field.tagged or rng.random() < 0.5)}
+    values = {
+        field.attr: field_value(field, version, rng, unknown_tags)
+        for field in layout(cls)
+        if version in field.versions and (version not in field.tagged or rng.random() < 0.5)
+    }
     if unknown_tags and has_tagged_fields(cls) and rng.random() < 0.3:
         count = rng.randint(1, len(UNKNOWN_TAGS))
-        values["unknown_tagged_fields"] = tuple((tag, rng.randbytes(rng.choice((0, 1, 200))))
-                                                for tag in sorted(rng.sample(UNKNOWN_TAGS, count)))
+        values["unknown_tagged_fields"] = tuple(
+            (tag, rng.randbytes(rng.choice((0, 1, 200)))) for tag in sorted(rng.sample(UNKNOWN_TAGS, count))
+        )
     return cls(**values)
 
 

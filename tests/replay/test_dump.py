@@ -103,11 +103,7 @@ def test_json_lines(tmp_path: Path) -> None:
     assert lines[0]["type"] == "LEADER_CHANGE"
     assert lines[-1] == {"position": len(content), "error": "4 bytes that are no batch"}
     assert [line["offset"] for line in lines[:-1]] == list(range(end_offset))
-    expected = [
-        to_json(*decode_record(value))
-        for batch in list(iter_batches(content))[1:]
-        for value in batch.values
-    ]
+    expected = [to_json(*decode_record(value)) for batch in list(iter_batches(content))[1:] for value in batch.values]
     assert [line["data"] for line in lines[1:-1]] == expected
 
 

@@ -28,10 +28,11 @@ def test_a_double_reads_back(value: float) -> None:
 
 @given(st.text())
 def test_a_text_reads_back(value: str) -> None:
-    assert json.loads(json_text({"x": value.encode(errors="replace").decode()}))["x"] == value.encode(
-        errors="replace"
-    ).decode()
+    assert (
+        json.loads(json_text({"x": value.encode(errors="replace").decode()}))["x"]
+        == value.encode(errors="replace").decode()
+    )
 
 
 def test_escapes() -> None:
-    assert json_text("\x1f\x07\n\"\\u001f ü\x7f") == '"\\u001F\\u0007\\n\\"\\\\u001f ü\x7f"'
+    assert json_text('\x1f\x07\n"\\u001f ü\x7f') == '"\\u001F\\u0007\\n\\"\\\\u001f ü\x7f"'

@@ -97,8 +97,6 @@ def test_differences() -> None:
     ]  # fmt: skip
 
 
-
-
 def test_bisect_finds_every_point(tmp_path: Path) -> None:
     path = tmp_path / SEGMENT
     content, offset = leader_change(), 1

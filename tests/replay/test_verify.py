@@ -140,4 +140,3 @@ def test_a_checkpoint_without_its_end(tmp_path: Path) -> None:
     last = list(iter_headers(content))[-1]
     path.write_bytes(content[: last[0]])
     assert one(path)[2] == "it does not end with a snapshot footer"
-

@@ -23,7 +23,9 @@ class ControllerProcess:
         self._log = self.log_path.open("ab")
         self.process = subprocess.Popen(
             [sys.executable, "-m", "pykraft", "controller", "--data", str(directory / "data"), *arguments],
-            stdout=subprocess.PIPE, stderr=self._log, cwd=directory,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            cwd=directory,
         )
         self.address = ""
         self.cluster_id = ""

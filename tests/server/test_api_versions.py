@@ -97,8 +97,14 @@ def offered(release: str) -> dict[int, tuple[int, int]]:
 KRAFT = {"kraft.version": (0, 1)}
 FEATURES_4 = {**KRAFT, "group.version": (0, 1), "transaction.version": (0, 2)}
 SUPPORTED = {
-    "3.4": ((1, 8), {}), "3.5": ((1, 11), {}), "3.6": ((1, 14), {}), "3.7": ((1, 19), {}), "3.8": ((1, 20), {}),
-    "3.9": ((1, 21), KRAFT), "4.0": ((7, 25), FEATURES_4), "4.1": ((7, 27), {**FEATURES_4, "share.version": (0, 1)}),
+    "3.4": ((1, 8), {}),
+    "3.5": ((1, 11), {}),
+    "3.6": ((1, 14), {}),
+    "3.7": ((1, 19), {}),
+    "3.8": ((1, 20), {}),
+    "3.9": ((1, 21), KRAFT),
+    "4.0": ((7, 25), FEATURES_4),
+    "4.1": ((7, 27), {**FEATURES_4, "share.version": (0, 1)}),
 }
 
 

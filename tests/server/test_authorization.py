@@ -27,12 +27,23 @@ from tests.server.client import connected, envelope, register
 
 REFUSED, CLUSTER_REFUSED = ErrorCode.TOPIC_AUTHORIZATION_FAILED, ErrorCode.CLUSTER_AUTHORIZATION_FAILED
 ASK_THEMSELVES = {
-    ApiKey.CREATE_TOPICS, ApiKey.DELETE_TOPICS, ApiKey.CREATE_PARTITIONS, ApiKey.ALTER_CONFIGS,
-    ApiKey.INCREMENTAL_ALTER_CONFIGS, ApiKey.DESCRIBE_CONFIGS, ApiKey.DESCRIBE_CLUSTER, ApiKey.CREATE_DELEGATION_TOKEN,
+    ApiKey.CREATE_TOPICS,
+    ApiKey.DELETE_TOPICS,
+    ApiKey.CREATE_PARTITIONS,
+    ApiKey.ALTER_CONFIGS,
+    ApiKey.INCREMENTAL_ALTER_CONFIGS,
+    ApiKey.DESCRIBE_CONFIGS,
+    ApiKey.DESCRIBE_CLUSTER,
+    ApiKey.CREATE_DELEGATION_TOKEN,
 }
 SERVE_EVERYONE = {
-    ApiKey.API_VERSIONS, ApiKey.SASL_HANDSHAKE, ApiKey.SASL_AUTHENTICATE, ApiKey.RENEW_DELEGATION_TOKEN,
-    ApiKey.EXPIRE_DELEGATION_TOKEN, ApiKey.CONTROLLED_SHUTDOWN, ApiKey.DESCRIBE_DELEGATION_TOKEN,
+    ApiKey.API_VERSIONS,
+    ApiKey.SASL_HANDSHAKE,
+    ApiKey.SASL_AUTHENTICATE,
+    ApiKey.RENEW_DELEGATION_TOKEN,
+    ApiKey.EXPIRE_DELEGATION_TOKEN,
+    ApiKey.CONTROLLED_SHUTDOWN,
+    ApiKey.DESCRIBE_DELEGATION_TOKEN,
     ApiKey.DESCRIBE_USER_SCRAM_CREDENTIALS,
 }
 MAY_CLOSE = {ApiKey.CREATE_ACLS, ApiKey.DELETE_ACLS, ApiKey.DESCRIBE_ACLS}
@@ -46,8 +57,13 @@ TOPIC = CreateTopicsRequestData(
 
 def entry(principal: str, host: str = "*", operation: int = AclOperation.CREATE) -> AclCreation:
     return AclCreation(
-        resource_type=2, resource_name="orders", resource_pattern_type=3, principal=principal, host=host,
-        operation=operation, permission_type=3,
+        resource_type=2,
+        resource_name="orders",
+        resource_pattern_type=3,
+        principal=principal,
+        host=host,
+        operation=operation,
+        permission_type=3,
     )
 
 
@@ -110,8 +126,13 @@ async def test_the_principal_and_host_are_those_of_the_envelope(nursery: trio.Nu
         assert await create(client, entry("User:alice", "10.0.0.9")) == 0
         assert await forwarded() == 0
         everything = DeleteAclsFilter(
-            resource_type_filter=1, resource_name_filter=None, pattern_type_filter=1, principal_filter=None,
-            host_filter=None, operation=1, permission_type=1,
+            resource_type_filter=1,
+            resource_name_filter=None,
+            pattern_type_filter=1,
+            principal_filter=None,
+            host_filter=None,
+            operation=1,
+            permission_type=1,
         )
         await client.ask(DeleteAclsRequestData(filters=[everything]))
         assert await forwarded() == REFUSED

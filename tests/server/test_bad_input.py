@@ -39,7 +39,8 @@ CLOSING = {
     "unknown api": (framed(b"\x03\xe7\x00\x00" + bytes(6)), "999"),
     "negative api": (framed(b"\xff\xff\x00\x00" + bytes(6)), "-1"),
     "not on this listener": (
-        framed(encode_request(header(ApiKey.METADATA, 12), MetadataRequestData())), "METADATA is not offered"
+        framed(encode_request(header(ApiKey.METADATA, 12), MetadataRequestData())),
+        "METADATA is not offered",
     ),
     "unknown version": (framed(header(ApiKey.BROKER_REGISTRATION, 9).encode(2) + bytes(40)), "0 to 4"),
     "negative version": (framed(header(ApiKey.BROKER_REGISTRATION, -1).encode(1) + bytes(40)), "0 to 4"),
@@ -49,9 +50,7 @@ CLOSING = {
 
 
 @pytest.mark.parametrize("name", CLOSING)
-async def test_it_closes_the_connection_and_says_why(
-    node: Node, caplog: pytest.LogCaptureFixture, name: str
-) -> None:
+async def test_it_closes_the_connection_and_says_why(node: Node, caplog: pytest.LogCaptureFixture, name: str) -> None:
     data, reason = CLOSING[name]
     caplog.set_level(logging.INFO)
     async with connected(node) as bystander, connected(node) as client:

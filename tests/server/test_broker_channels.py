@@ -60,9 +60,7 @@ class Broker:
                         return
                     header, _, body = decode_request(frame)
                     key = ApiKey(header.request_api_key)
-                    answer = encode_response(
-                        key, header.request_api_version, header.correlation_id, ANSWERS[key]()
-                    )
+                    answer = encode_response(key, header.request_api_version, header.correlation_id, ANSWERS[key]())
                     await stream.send_all(len(answer).to_bytes(4, "big") + answer)
                     self.received.append((key, body))
                     self._notify()
@@ -91,10 +89,15 @@ class Cluster:
             self.image.apply(record, self.image.offset + 1, 3)
 
     def register(self, epoch: int) -> None:
-        self.apply(RegisterBrokerRecord(
-            broker_id=1, is_migrating_zk_broker=True, broker_epoch=epoch, fenced=False,
-            end_points=[BrokerEndpoint(name="PLAINTEXT", host="127.0.0.1", port=self.broker.port)],
-        ))
+        self.apply(
+            RegisterBrokerRecord(
+                broker_id=1,
+                is_migrating_zk_broker=True,
+                broker_epoch=epoch,
+                fenced=False,
+                end_points=[BrokerEndpoint(name="PLAINTEXT", host="127.0.0.1", port=self.broker.port)],
+            )
+        )
 
     def publish(self, *records: Any) -> None:
         self.apply(*records)
@@ -124,8 +127,6 @@ def shrink() -> PartitionChangeRecord:
     return PartitionChangeRecord(partition_id=0, topic_id=TOPIC, leader=1)
 
 
-
-
 async def test_a_broker_first_gets_everything_and_then_each_change() -> None:
     async with running() as cluster:
         cluster.channels.publish_full(cluster.image, 6)
@@ -136,7 +137,9 @@ async def test_a_broker_first_gets_everything_and_then_each_change() -> None:
         await cluster.broker.wait_for(lambda: len(cluster.broker.received) == 4)
         key, body = cluster.broker.received[2]
         assert (key, body.broker_epoch, body.topic_states[0].partition_states[0].leader_epoch) == (
-            ApiKey.LEADER_AND_ISR, 10, 1
+            ApiKey.LEADER_AND_ISR,
+            10,
+            1,
         )
 
 

@@ -15,15 +15,26 @@ DEADLINE_S = 30
 
 def command(data: Path) -> list[str]:
     return [
-        sys.executable, "-m", "pykraft", "controller", "--data", str(data), "--listen", "127.0.0.1:0",
-        "--override", "metadata.max.idle.interval.ms=1",
+        sys.executable,
+        "-m",
+        "pykraft",
+        "controller",
+        "--data",
+        str(data),
+        "--listen",
+        "127.0.0.1:0",
+        "--override",
+        "metadata.max.idle.interval.ms=1",
     ]
 
 
 def test_a_full_disk_ends_the_controller_in_order_and_loses_nothing(tmp_path: Path) -> None:
     ended = subprocess.run(
         ["prlimit", f"--fsize={FILE_BYTES_MAX}", *command(tmp_path)],
-        capture_output=True, text=True, timeout=DEADLINE_S, check=False,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        check=False,
     )
     assert ended.returncode == 2
     assert "File too large" in ended.stderr

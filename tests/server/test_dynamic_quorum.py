@@ -26,7 +26,9 @@ DEADLINE_S = 10
 BOOTSTRAP: dict[str, Any] = {"controller_quorum_bootstrap_servers": "localhost:9093"}
 STATIC: dict[str, Any] = {"controller_quorum_voters": "1@localhost:9093"}
 LEADER_CHANGE, VERSION, VOTERS = (
-    ControlRecordType.LEADER_CHANGE, ControlRecordType.KRAFT_VERSION, ControlRecordType.KRAFT_VOTERS
+    ControlRecordType.LEADER_CHANGE,
+    ControlRecordType.KRAFT_VERSION,
+    ControlRecordType.KRAFT_VOTERS,
 )
 HELLO = ApiVersionsRequestData(client_software_name="a", client_software_version="1")
 
@@ -116,10 +118,12 @@ async def test_snapshots_begin_with_the_voters(tmp_path: Path) -> None:
 def standalone(directory: Path, *voters: int) -> None:
     """A directory as `kafka-storage format --standalone` (or --initial-controllers) leaves it."""
     write_meta_properties(directory, MetaProperties("MkU3OEVBNTcwNTJENDM2Qg", 1, RECORDED_DIRECTORY, version=1))
-    record = VotersRecord(voters=[
-        Voter(voter, RECORDED_DIRECTORY, [Endpoint("CONTROLLER", "localhost", 1)], KRaftVersionFeature(0, 1))
-        for voter in voters
-    ])
+    record = VotersRecord(
+        voters=[
+            Voter(voter, RECORDED_DIRECTORY, [Endpoint("CONTROLLER", "localhost", 1)], KRaftVersionFeature(0, 1))
+            for voter in voters
+        ]
+    )
     header = SnapshotHeaderRecord(version=0, last_contained_log_timestamp=1).encode(0)
     head = [(ControlRecordType.SNAPSHOT_HEADER, header), (VERSION, b"\0\0\0\1\0"), (VOTERS, record.encode(0))]
     footer = SnapshotFooterRecord(version=0).encode(0)

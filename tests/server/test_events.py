@@ -21,7 +21,8 @@ def test_each_event_is_a_line_of_json() -> None:
         emit.close()
         lines = [reader.readline() for _ in range(2)]
     assert [json.loads(line) for line in lines] == [
-        {"event": "ready", "node_id": 1, "listener": "127.0.0.1:9093"}, {"event": "leader", "epoch": 3},
+        {"event": "ready", "node_id": 1, "listener": "127.0.0.1:9093"},
+        {"event": "leader", "epoch": 3},
     ]
 
 

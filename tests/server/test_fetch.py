@@ -50,7 +50,10 @@ async def test_an_observer_reads_the_log_from_its_start(node: Node, version: int
     assert [batch.header.base_offset for batch in batches] == sorted(batch.header.base_offset for batch in batches)
     names = [type(decode_record(v).message).__name__ for b in batches if not b.header.is_control for v in b.values]
     assert names[:5] == [
-        "BeginTransactionRecord", "FeatureLevelRecord", "ZkMigrationStateRecord", "EndTransactionRecord",
+        "BeginTransactionRecord",
+        "FeatureLevelRecord",
+        "ZkMigrationStateRecord",
+        "EndTransactionRecord",
         "RegisterControllerRecord",
     ]
     assert answer.high_watermark == batches[-1].header.next_offset

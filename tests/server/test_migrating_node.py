@@ -121,7 +121,9 @@ async def test_the_registration_matrix_over_the_wire(
     else:
         node = await serve_controller(nursery, release=release)
     request = registration(
-        node, 100, is_migrating_zk_broker=migrates,
+        node,
+        100,
+        is_migrating_zk_broker=migrates,
         features=[] if features is None else levels(IV[features[0]], IV[features[1]]),
     )
     async with connected(node) as client:

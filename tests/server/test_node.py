@@ -156,30 +156,44 @@ async def test_a_directory_formatted_for_kafka_begins_as_its_bootstrap_checkpoin
     assert await node.writer.read(look) == (19, ["admin"])
     async with connected(node) as client:
         records = (await client.ask(fetch(node, 0))).responses[0].partitions[0].records
-    names = [type(decode_record(v).message).__name__ for b in iter_batches(records) for v in b.values
-             if not b.header.is_control]
-    assert names[:5] == ["BeginTransactionRecord", "FeatureLevelRecord", "UserScramCredentialRecord",
-                         "ZkMigrationStateRecord", "EndTransactionRecord"]
+    names = [
+        type(decode_record(v).message).__name__
+        for b in iter_batches(records)
+        for v in b.values
+        if not b.header.is_control
+    ]
+    assert names[:5] == [
+        "BeginTransactionRecord",
+        "FeatureLevelRecord",
+        "UserScramCredentialRecord",
+        "ZkMigrationStateRecord",
+        "EndTransactionRecord",
+    ]
 
 
 async def test_a_directory_formatted_for_4_1_begins_with_the_features_that_are_known_here(
     nursery: trio.Nursery, tmp_path: Path
 ) -> None:
     levels = {
-        "metadata.version": 27, "eligible.leader.replicas.version": 1, "group.version": 1, "transaction.version": 1
+        "metadata.version": 27,
+        "eligible.leader.replicas.version": 1,
+        "group.version": 1,
+        "transaction.version": 1,
     }
-    (tmp_path / BOOTSTRAP_NAME).write_bytes(checkpoint(
-        [encode_record(FeatureLevelRecord(name=name, feature_level=level), 0) for name, level in levels.items()], 0
-    ))
+    (tmp_path / BOOTSTRAP_NAME).write_bytes(
+        checkpoint(
+            [encode_record(FeatureLevelRecord(name=name, feature_level=level), 0) for name, level in levels.items()], 0
+        )
+    )
     node = await serve_controller(nursery, data_directory=tmp_path, release="4.1")
     del levels["eligible.leader.replicas.version"]
     assert await node.writer.read(lambda image: dict(image.features)) == levels
 
 
 async def test_a_bootstrap_checkpoint_of_a_later_release_is_refused(tmp_path: Path) -> None:
-    (tmp_path / BOOTSTRAP_NAME).write_bytes(checkpoint([encode_record(
-        FeatureLevelRecord(name="metadata.version", feature_level=99), 0
-    )], 0))
+    (tmp_path / BOOTSTRAP_NAME).write_bytes(
+        checkpoint([encode_record(FeatureLevelRecord(name="metadata.version", feature_level=99), 0)], 0)
+    )
     with pytest.RaisesGroup(pytest.RaisesExc(StorageError, match="metadata.version 99"), flatten_subgroups=True):
         async with trio.open_nursery() as nursery:
             await serve_controller(nursery, data_directory=tmp_path)
@@ -204,15 +218,17 @@ def checkpoint(records: list[bytes], epoch: int) -> bytes:
     header = SnapshotHeaderRecord(version=0, last_contained_log_timestamp=1).encode(0)
     footer = SnapshotFooterRecord(version=0).encode(0)
     last = 1 + len(records)
-    return b"".join((
-        encode_control_batch(
-            [(ControlRecordType.SNAPSHOT_HEADER, header)], base_offset=0, leader_epoch=epoch, timestamp_ms=1
-        ),
-        encode_batch(records, base_offset=1, leader_epoch=epoch, timestamp_ms=1),
-        encode_control_batch(
-            [(ControlRecordType.SNAPSHOT_FOOTER, footer)], base_offset=last, leader_epoch=epoch, timestamp_ms=1
-        ),
-    ))
+    return b"".join(
+        (
+            encode_control_batch(
+                [(ControlRecordType.SNAPSHOT_HEADER, header)], base_offset=0, leader_epoch=epoch, timestamp_ms=1
+            ),
+            encode_batch(records, base_offset=1, leader_epoch=epoch, timestamp_ms=1),
+            encode_control_batch(
+                [(ControlRecordType.SNAPSHOT_FOOTER, footer)], base_offset=last, leader_epoch=epoch, timestamp_ms=1
+            ),
+        )
+    )
 
 
 async def test_a_log_that_begins_with_a_snapshot_is_loaded_and_the_snapshot_served(
@@ -239,7 +255,8 @@ async def test_a_log_that_begins_with_a_snapshot_is_loaded_and_the_snapshot_serv
 async def fetch_snapshot(client: Any, snapshot: OffsetAndEpoch, position: int, max_bytes: int) -> tuple[Any, int]:
     """(bytes or error, size of the snapshot)."""
     asked = PartitionSnapshot(
-        current_leader_epoch=8, snapshot_id=SnapshotId(end_offset=snapshot.offset, epoch=snapshot.epoch),
+        current_leader_epoch=8,
+        snapshot_id=SnapshotId(end_offset=snapshot.offset, epoch=snapshot.epoch),
         position=position,
     )
     topics = [TopicSnapshot(name="__cluster_metadata", partitions=[asked])]
@@ -280,8 +297,11 @@ async def test_it_lives_longer_than_the_longest_of_its_timers(
     monkeypatch.setattr(snapshots, "CLEAN_INTERVAL_MS", 1)
     monkeypatch.setattr(maintenance, "UNCLEAN_ELECTION_INTERVAL_MS", 1)
     node = await serve_controller(
-        nursery, leader_imbalance_check_interval_seconds=0, delegation_token_secret_key="secret",
-        delegation_token_expiry_check_interval_ms=1, metadata_max_idle_interval_ms=1,
+        nursery,
+        leader_imbalance_check_interval_seconds=0,
+        delegation_token_secret_key="secret",
+        delegation_token_expiry_check_interval_ms=1,
+        metadata_max_idle_interval_ms=1,
     )
     end = node.log.end_offset
     async with connected(node) as client:

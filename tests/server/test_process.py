@@ -31,9 +31,7 @@ def as_node(process: ControllerProcess) -> Node:
     return cast("Node", SimpleNamespace(cluster_id=process.cluster_id))
 
 
-async def create_until_gone(
-    process: ControllerProcess, prefix: str, acknowledged: list[str], kill_at: int
-) -> None:
+async def create_until_gone(process: ControllerProcess, prefix: str, acknowledged: list[str], kill_at: int) -> None:
     """Create topics one after the other until the controller is gone; kill it when `kill_at` are acknowledged."""
     number = 0
     try:
@@ -54,9 +52,7 @@ async def create_until_gone(
 async def register_and_unfence(process: ControllerProcess, client: Client) -> None:
     response = await client.ask(registration(as_node(process)))
     assert response.error_code == 0
-    beat = BrokerHeartbeatRequestData(
-        broker_id=1, broker_epoch=response.broker_epoch, current_metadata_offset=2**40
-    )
+    beat = BrokerHeartbeatRequestData(broker_id=1, broker_epoch=response.broker_epoch, current_metadata_offset=2**40)
     assert not (await client.ask(beat)).is_fenced
 
 
@@ -184,7 +180,8 @@ def test_a_properties_file(tmp_path: Path) -> None:
         "controller.listener.names=CONTROLLER\nnum.partitions=4\nadvertised.listeners=CONTROLLER://kafka-1:19093\n"
     )
     with subprocess.Popen(
-        [sys.executable, "-m", "pykraft", "controller", str(properties)], stdout=subprocess.PIPE,
+        [sys.executable, "-m", "pykraft", "controller", str(properties)],
+        stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
     ) as process:
         assert process.stdout is not None

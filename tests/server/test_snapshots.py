@@ -105,9 +105,7 @@ async def test_one_is_written_after_so_many_bytes(tmp_path: Path, caplog: pytest
     assert "Loading snapshot" in caplog.text
 
 
-async def test_one_is_written_after_so_long_if_there_is_news(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_one_is_written_after_so_long_if_there_is_news(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     async with keeping(tmp_path, **{INTERVAL_KEY: 60, BYTES_KEY: 10**9}) as keeper:
         await trio.sleep(0.15)
@@ -147,9 +145,7 @@ async def test_it_waits_for_the_end_of_a_transaction(tmp_path: Path) -> None:
         await until(lambda: keeper.log.snapshots == [(22, 1)])
 
 
-async def test_a_transaction_that_begins_meanwhile_holds_it_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_transaction_that_begins_meanwhile_holds_it_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(snapshots_module, "CHUNK_RECORDS", 1)
     async with keeping(tmp_path, **{BYTES_KEY: 10**9}) as keeper, trio.open_nursery() as nursery:
         await keeper.fill(3)
@@ -211,7 +207,8 @@ async def test_old_ones_are_removed_within_the_retention(tmp_path: Path, monkeyp
 
 def piece(node: Node, snapshot: SnapshotId, position: int, max_bytes: int) -> requests.FetchSnapshotRequestData:
     asked = requests.PartitionSnapshot(
-        current_leader_epoch=1, position=position,
+        current_leader_epoch=1,
+        position=position,
         snapshot_id=requests.SnapshotId(end_offset=snapshot.end_offset, epoch=snapshot.epoch),
     )
     topics = [requests.TopicSnapshot(name="__cluster_metadata", partitions=[asked])]

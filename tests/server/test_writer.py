@@ -45,8 +45,12 @@ class House:
         self.failure: OSError | None = None
         self.published: list[tuple[int, MetadataDelta]] = []
         self.writer = Writer(
-            config=ControllerConfig(**config), cluster_id="c", rng=Random(1), append=self._append,
-            reload=lambda offset: replay(self.log, offset), now_ms=lambda: 1_700_000_000_000,
+            config=ControllerConfig(**config),
+            cluster_id="c",
+            rng=Random(1),
+            append=self._append,
+            reload=lambda offset: replay(self.log, offset),
+            now_ms=lambda: 1_700_000_000_000,
         )
         self.writer.subscribe(self._publish)
 
@@ -84,9 +88,7 @@ def configs(image: MetadataImage, topic: str = "t") -> dict[str, str]:
     return dict(image.configs.get(ConfigResource(TOPIC, topic), {}))
 
 
-async def test_operations_that_wait_together_are_one_append_in_their_order(
-    house: House, nursery: trio.Nursery
-) -> None:
+async def test_operations_that_wait_together_are_one_append_in_their_order(house: House, nursery: trio.Nursery) -> None:
     writer = await house.start(nursery)
     house.gate = trio.Event()
     answers: list[tuple[str, int]] = []
@@ -218,7 +220,9 @@ async def test_records_that_do_not_apply_leave_no_trace(
         clients.start_soon(one, "held", writes(config("held")))
         await trio.testing.wait_all_tasks_blocked()
         for name, op in (
-            ("good", writes(config("good"))), ("bad", writes(config("half"), bad)), ("later", writes(config("later"))),
+            ("good", writes(config("good"))),
+            ("bad", writes(config("half"), bad)),
+            ("later", writes(config("later"))),
         ):
             clients.start_soon(one, name, op)
             await trio.testing.wait_all_tasks_blocked()
@@ -294,9 +298,7 @@ async def test_a_transaction_is_published_once_at_its_end(house: House, nursery:
     await writer.write(writes(config("b")))
     assert house.published == []
     await writer.write(writes(ApiMessageAndVersion(EndTransactionRecord(), 0)))
-    assert [(offset, delta.configs) for offset, delta in house.published] == [
-        (3, {ConfigResource(TOPIC, "t"): {}})
-    ]
+    assert [(offset, delta.configs) for offset, delta in house.published] == [(3, {ConfigResource(TOPIC, "t"): {}})]
 
 
 async def test_a_publisher_that_fails_stops_nobody(

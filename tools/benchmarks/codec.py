@@ -224,8 +224,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="tools/bench codec", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="example: tools/bench codec --peers kio --rounds 5 --json")  # fmt: skip
-    parser.add_argument("--peers", default=",".join(MAKES[1:]), metavar="LIST",
-                        help=f"beside which of {', '.join(MAKES[1:])} (all)")
+    parser.add_argument(
+        "--peers", default=",".join(MAKES[1:]), metavar="LIST", help=f"beside which of {', '.join(MAKES[1:])} (all)"
+    )
     parser.add_argument("--rounds", type=int, default=3, help="how often each make has its turn (3)")
     parser.add_argument("--kafka", default=jars.DEFAULT_VERSION, metavar="VERSION", help="release of the Java classes")
     parser.add_argument("--json", action="store_true", help="the figures as JSON on stdout")

@@ -14,9 +14,5 @@ from pykraft.server.registry import RequestContext, handles
 
 
 @handles(ApiKey.ALLOCATE_PRODUCER_IDS)
-async def handle(
-    context: RequestContext, request: AllocateProducerIdsRequestData
-) -> AllocateProducerIdsResponseData:
-    return await context.node.writer.write(
-        lambda ctx: allocate_producer_ids(ctx, request), name="allocateProducerIds"
-    )
+async def handle(context: RequestContext, request: AllocateProducerIdsRequestData) -> AllocateProducerIdsResponseData:
+    return await context.node.writer.write(lambda ctx: allocate_producer_ids(ctx, request), name="allocateProducerIds")

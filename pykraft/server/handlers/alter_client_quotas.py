@@ -32,12 +32,19 @@ HOST_NAMES_MAX: Final = 100
 def _place_error(
     context: RequestContext, request: AlterClientQuotasRequestData, error: RequestError
 ) -> AlterClientQuotasResponseData:
-    return AlterClientQuotasResponseData(entries=[
-        EntryData(error_code=error.code, error_message=error.message, entity=[
-            EntityData(entity_type=entity.entity_type, entity_name=entity.entity_name) for entity in entry.entity
-        ])
-        for entry in request.entries
-    ])
+    return AlterClientQuotasResponseData(
+        entries=[
+            EntryData(
+                error_code=error.code,
+                error_message=error.message,
+                entity=[
+                    EntityData(entity_type=entity.entity_type, entity_name=entity.entity_name)
+                    for entity in entry.entity
+                ],
+            )
+            for entry in request.entries
+        ]
+    )
 
 
 @handles(ApiKey.ALTER_CLIENT_QUOTAS, place_error=_place_error)

@@ -22,17 +22,18 @@ def _place_error(
     context: RequestContext, request: AlterPartitionReassignmentsRequestData, error: RequestError
 ) -> AlterPartitionReassignmentsResponseData:
     topics = [
-        ReassignableTopicResponse(name=topic.name, partitions=[
-            ReassignablePartitionResponse(
-                partition_index=partition.partition_index, error_code=error.code, error_message=error.message
-            )
-            for partition in topic.partitions
-        ])
+        ReassignableTopicResponse(
+            name=topic.name,
+            partitions=[
+                ReassignablePartitionResponse(
+                    partition_index=partition.partition_index, error_code=error.code, error_message=error.message
+                )
+                for partition in topic.partitions
+            ],
+        )
         for topic in request.topics
     ]
-    return AlterPartitionReassignmentsResponseData(
-        error_code=error.code, error_message=error.message, responses=topics
-    )
+    return AlterPartitionReassignmentsResponseData(error_code=error.code, error_message=error.message, responses=topics)
 
 
 @handles(ApiKey.ALTER_PARTITION_REASSIGNMENTS, place_error=_place_error)

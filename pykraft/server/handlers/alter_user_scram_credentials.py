@@ -20,10 +20,12 @@ def _place_error(
     context: RequestContext, request: AlterUserScramCredentialsRequestData, error: RequestError
 ) -> AlterUserScramCredentialsResponseData:
     users = {deletion.name for deletion in request.deletions} | {each.name for each in request.upsertions}
-    return AlterUserScramCredentialsResponseData(results=[
-        AlterUserScramCredentialsResult(user=user, error_code=error.code, error_message=error.message)
-        for user in sorted(users)
-    ])
+    return AlterUserScramCredentialsResponseData(
+        results=[
+            AlterUserScramCredentialsResult(user=user, error_code=error.code, error_message=error.message)
+            for user in sorted(users)
+        ]
+    )
 
 
 @handles(ApiKey.ALTER_USER_SCRAM_CREDENTIALS, place_error=_place_error)

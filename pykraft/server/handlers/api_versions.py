@@ -65,9 +65,7 @@ async def handle(context: RequestContext, request: ApiVersionsRequestData | None
             for name, level in _levels(node, finalized).items()
             if level > 0
         ],
-        zk_migration_ready=(
-            node.config.zookeeper_metadata_migration_enable and tells_migration_readiness(release)
-        ),
+        zk_migration_ready=(node.config.zookeeper_metadata_migration_enable and tells_migration_readiness(release)),
     )
 
 

@@ -14,9 +14,7 @@ from pykraft.server.registry import RequestContext, handles
 
 
 @handles(ApiKey.ASSIGN_REPLICAS_TO_DIRS)
-async def handle(
-    context: RequestContext, request: AssignReplicasToDirsRequestData
-) -> AssignReplicasToDirsResponseData:
+async def handle(context: RequestContext, request: AssignReplicasToDirsRequestData) -> AssignReplicasToDirsResponseData:
     return await context.node.writer.write(
         lambda ctx: assign_replicas_to_dirs(ctx, request), name="assignReplicasToDirs"
     )

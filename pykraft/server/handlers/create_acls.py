@@ -17,9 +17,9 @@ from pykraft.server.registry import RequestContext, RequestError, handles
 def _place_error(
     context: RequestContext, request: CreateAclsRequestData, error: RequestError
 ) -> CreateAclsResponseData:
-    return CreateAclsResponseData(results=[
-        AclCreationResult(error_code=error.code, error_message=error.message) for _ in request.creations
-    ])
+    return CreateAclsResponseData(
+        results=[AclCreationResult(error_code=error.code, error_message=error.message) for _ in request.creations]
+    )
 
 
 def _check_body(request: CreateAclsRequestData, api_version: int) -> None:

@@ -18,8 +18,12 @@ def _place_error(
     context: RequestContext, request: CreateDelegationTokenRequestData, error: RequestError
 ) -> CreateDelegationTokenResponseData:
     response = CreateDelegationTokenResponseData(
-        error_code=error.code, principal_type="User", principal_name="ANONYMOUS", issue_timestamp_ms=-1,
-        expiry_timestamp_ms=-1, max_timestamp_ms=-1,
+        error_code=error.code,
+        principal_type="User",
+        principal_name="ANONYMOUS",
+        issue_timestamp_ms=-1,
+        expiry_timestamp_ms=-1,
+        max_timestamp_ms=-1,
     )
     if context.api_version >= 3:
         response.token_requester_principal_type = "User"

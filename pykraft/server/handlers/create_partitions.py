@@ -21,10 +21,12 @@ from pykraft.server.registry import RequestContext, RequestError, handles
 def _place_error(
     context: RequestContext, request: CreatePartitionsRequestData, error: RequestError
 ) -> CreatePartitionsResponseData:
-    return CreatePartitionsResponseData(results=[
-        CreatePartitionsTopicResult(name=topic.name, error_code=error.code, error_message=error.message)
-        for topic in request.topics
-    ])
+    return CreatePartitionsResponseData(
+        results=[
+            CreatePartitionsTopicResult(name=topic.name, error_code=error.code, error_message=error.message)
+            for topic in request.topics
+        ]
+    )
 
 
 @handles(ApiKey.CREATE_PARTITIONS, place_error=_place_error)

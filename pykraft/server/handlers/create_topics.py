@@ -18,10 +18,12 @@ from pykraft.server.registry import RequestContext, RequestError, handles
 def _place_error(
     context: RequestContext, request: CreateTopicsRequestData, error: RequestError
 ) -> CreateTopicsResponseData:
-    return CreateTopicsResponseData(topics=[
-        CreatableTopicResult(name=topic.name, error_code=error.code, error_message=error.message)
-        for topic in request.topics
-    ])
+    return CreateTopicsResponseData(
+        topics=[
+            CreatableTopicResult(name=topic.name, error_code=error.code, error_message=error.message)
+            for topic in request.topics
+        ]
+    )
 
 
 @handles(ApiKey.CREATE_TOPICS, place_error=_place_error)

@@ -17,9 +17,11 @@ from pykraft.server.registry import RequestContext, RequestError, handles
 def _place_error(
     context: RequestContext, request: DeleteAclsRequestData, error: RequestError
 ) -> DeleteAclsResponseData:
-    return DeleteAclsResponseData(filter_results=[
-        DeleteAclsFilterResult(error_code=error.code, error_message=error.message) for _ in request.filters
-    ])
+    return DeleteAclsResponseData(
+        filter_results=[
+            DeleteAclsFilterResult(error_code=error.code, error_message=error.message) for _ in request.filters
+        ]
+    )
 
 
 @handles(ApiKey.DELETE_ACLS, place_error=_place_error, check_body=check_delete_acls_body)

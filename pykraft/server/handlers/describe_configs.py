@@ -17,13 +17,17 @@ from pykraft.server.registry import RequestContext, RequestError, handles
 def _place_error(
     context: RequestContext, request: DescribeConfigsRequestData, error: RequestError
 ) -> DescribeConfigsResponseData:
-    return DescribeConfigsResponseData(results=[
-        DescribeConfigsResult(
-            error_code=error.code, error_message=error.message, resource_type=resource.resource_type,
-            resource_name=resource.resource_name,
-        )
-        for resource in request.resources
-    ])
+    return DescribeConfigsResponseData(
+        results=[
+            DescribeConfigsResult(
+                error_code=error.code,
+                error_message=error.message,
+                resource_type=resource.resource_type,
+                resource_name=resource.resource_name,
+            )
+            for resource in request.resources
+        ]
+    )
 
 
 @handles(ApiKey.DESCRIBE_CONFIGS, place_error=_place_error)

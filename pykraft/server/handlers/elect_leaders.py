@@ -22,10 +22,13 @@ def _place_error(
     context: RequestContext, request: ElectLeadersRequestData, error: RequestError
 ) -> ElectLeadersResponseData:
     results = [
-        ReplicaElectionResult(topic=topic.topic, partition_result=[
-            PartitionResult(partition_id=partition, error_code=error.code, error_message=error.message)
-            for partition in topic.partitions
-        ])
+        ReplicaElectionResult(
+            topic=topic.topic,
+            partition_result=[
+                PartitionResult(partition_id=partition, error_code=error.code, error_message=error.message)
+                for partition in topic.partitions
+            ],
+        )
         for topic in request.topic_partitions or ()
     ]
     code = error.code if context.api_version >= 1 else 0

@@ -25,14 +25,31 @@ from pykraft.protocol.messages.request_header import RequestHeaderData
 from pykraft.server.dispatch import BadRequestError, answer_decoded, inner_context, request_header
 from pykraft.server.registry import RequestContext, handler, handles
 
-FORWARDABLE: Final = frozenset({
-    ApiKey.CREATE_TOPICS, ApiKey.DELETE_TOPICS, ApiKey.CREATE_ACLS, ApiKey.DELETE_ACLS, ApiKey.ALTER_CONFIGS,
-    ApiKey.CREATE_PARTITIONS, ApiKey.CREATE_DELEGATION_TOKEN, ApiKey.RENEW_DELEGATION_TOKEN,
-    ApiKey.EXPIRE_DELEGATION_TOKEN, ApiKey.ELECT_LEADERS, ApiKey.INCREMENTAL_ALTER_CONFIGS,
-    ApiKey.ALTER_PARTITION_REASSIGNMENTS, ApiKey.LIST_PARTITION_REASSIGNMENTS, ApiKey.ALTER_CLIENT_QUOTAS,
-    ApiKey.ALTER_USER_SCRAM_CREDENTIALS, ApiKey.DESCRIBE_QUORUM, ApiKey.UPDATE_FEATURES, ApiKey.UNREGISTER_BROKER,
-    ApiKey.ALLOCATE_PRODUCER_IDS, ApiKey.ADD_RAFT_VOTER, ApiKey.REMOVE_RAFT_VOTER,
-})
+FORWARDABLE: Final = frozenset(
+    {
+        ApiKey.CREATE_TOPICS,
+        ApiKey.DELETE_TOPICS,
+        ApiKey.CREATE_ACLS,
+        ApiKey.DELETE_ACLS,
+        ApiKey.ALTER_CONFIGS,
+        ApiKey.CREATE_PARTITIONS,
+        ApiKey.CREATE_DELEGATION_TOKEN,
+        ApiKey.RENEW_DELEGATION_TOKEN,
+        ApiKey.EXPIRE_DELEGATION_TOKEN,
+        ApiKey.ELECT_LEADERS,
+        ApiKey.INCREMENTAL_ALTER_CONFIGS,
+        ApiKey.ALTER_PARTITION_REASSIGNMENTS,
+        ApiKey.LIST_PARTITION_REASSIGNMENTS,
+        ApiKey.ALTER_CLIENT_QUOTAS,
+        ApiKey.ALTER_USER_SCRAM_CREDENTIALS,
+        ApiKey.DESCRIBE_QUORUM,
+        ApiKey.UPDATE_FEATURES,
+        ApiKey.UNREGISTER_BROKER,
+        ApiKey.ALLOCATE_PRODUCER_IDS,
+        ApiKey.ADD_RAFT_VOTER,
+        ApiKey.REMOVE_RAFT_VOTER,
+    }
+)
 """The APIs that a broker may forward (ApiKeys.java)."""
 
 
@@ -49,13 +66,15 @@ async def handle(context: RequestContext, request: EnvelopeRequestData) -> Envel
         raise ApiError(ErrorCode.UNSUPPORTED_VERSION, "Failed to parse request header from envelope") from error
     key = ApiKey(header.request_api_key)
     if key not in FORWARDABLE or key not in context.node.apis:
-        raise ApiError(
-            ErrorCode.INVALID_REQUEST, f"API {key.name} is not enabled or is not eligible for forwarding"
-        )
+        raise ApiError(ErrorCode.INVALID_REQUEST, f"API {key.name} is not enabled or is not eligible for forwarding")
     body = _inner_body(header, request.request_data, position, context.node.apis[key])
     requester = Requester(
-        principal=f"{principal.type}:{principal.name}", client_host=host, client_id=header.client_id,
-        forwarded=True, token_authenticated=principal.token_authenticated, listener=context.requester.listener,
+        principal=f"{principal.type}:{principal.name}",
+        client_host=host,
+        client_id=header.client_id,
+        forwarded=True,
+        token_authenticated=principal.token_authenticated,
+        listener=context.requester.listener,
     )
     inner = inner_context(context, key, header.request_api_version, requester)
     response, frame, code = await answer_decoded(inner, header.correlation_id, body)

@@ -19,13 +19,21 @@ from pykraft.server.registry import RequestContext, RequestError, handles
 
 
 def _place_error(context: RequestContext, request: FetchRequestData, error: RequestError) -> RaftResponse:
-    topics = [] if context.api_version >= 13 else [
-        FetchableTopicResponse(topic=topic.topic, topic_id=topic.topic_id, partitions=[
-            PartitionData(partition_index=partition.partition, error_code=error.code, high_watermark=-1)
-            for partition in topic.partitions
-        ])
-        for topic in request.topics
-    ]
+    topics = (
+        []
+        if context.api_version >= 13
+        else [
+            FetchableTopicResponse(
+                topic=topic.topic,
+                topic_id=topic.topic_id,
+                partitions=[
+                    PartitionData(partition_index=partition.partition, error_code=error.code, high_watermark=-1)
+                    for partition in topic.partitions
+                ],
+            )
+            for topic in request.topics
+        ]
+    )
     return FetchResponseData(error_code=error.code, session_id=request.session_id, responses=topics)
 
 

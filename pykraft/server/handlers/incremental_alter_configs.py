@@ -19,13 +19,17 @@ from pykraft.server.registry import RequestContext, RequestError, handles
 def _place_error(
     context: RequestContext, request: IncrementalAlterConfigsRequestData, error: RequestError
 ) -> IncrementalAlterConfigsResponseData:
-    return IncrementalAlterConfigsResponseData(responses=[
-        AlterConfigsResourceResponse(
-            error_code=error.code, error_message=error.message, resource_type=resource.resource_type,
-            resource_name=resource.resource_name,
-        )
-        for resource in request.resources
-    ])
+    return IncrementalAlterConfigsResponseData(
+        responses=[
+            AlterConfigsResourceResponse(
+                error_code=error.code,
+                error_message=error.message,
+                resource_type=resource.resource_type,
+                resource_name=resource.resource_name,
+            )
+            for resource in request.resources
+        ]
+    )
 
 
 @handles(ApiKey.INCREMENTAL_ALTER_CONFIGS, place_error=_place_error)

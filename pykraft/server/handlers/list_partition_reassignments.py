@@ -21,14 +21,13 @@ def _place_error(
     context: RequestContext, request: ListPartitionReassignmentsRequestData, error: RequestError
 ) -> ListPartitionReassignmentsResponseData:
     topics = [
-        OngoingTopicReassignment(name=topic.name, partitions=[
-            OngoingPartitionReassignment(partition_index=index) for index in topic.partition_indexes
-        ])
+        OngoingTopicReassignment(
+            name=topic.name,
+            partitions=[OngoingPartitionReassignment(partition_index=index) for index in topic.partition_indexes],
+        )
         for topic in request.topics or ()
     ]
-    return ListPartitionReassignmentsResponseData(
-        error_code=error.code, error_message=error.message, topics=topics
-    )
+    return ListPartitionReassignmentsResponseData(error_code=error.code, error_message=error.message, topics=topics)
 
 
 @handles(ApiKey.LIST_PARTITION_REASSIGNMENTS, place_error=_place_error)

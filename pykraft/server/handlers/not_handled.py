@@ -27,9 +27,7 @@ def _place_scram_error(
         DescribeUserScramCredentialsResult(error_code=error.code, error_message=error.message)
         for _ in request.users or ()
     ]
-    return DescribeUserScramCredentialsResponseData(
-        error_code=error.code, error_message=error.message, results=results
-    )
+    return DescribeUserScramCredentialsResponseData(error_code=error.code, error_message=error.message, results=results)
 
 
 @handles(ApiKey.CONTROLLED_SHUTDOWN, ApiKey.DESCRIBE_DELEGATION_TOKEN)

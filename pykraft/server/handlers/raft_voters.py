@@ -30,7 +30,9 @@ def _place_update_error(
         return UpdateRaftVoterResponseData(error_code=error.code)
     node = context.node
     leader = CurrentLeader(
-        leader_id=node.config.node_id, leader_epoch=node.quorum.quorum.epoch, host=node.endpoint.host,
+        leader_id=node.config.node_id,
+        leader_epoch=node.quorum.quorum.epoch,
+        host=node.endpoint.host,
         port=node.endpoint.port,
     )
     return UpdateRaftVoterResponseData(error_code=error.code, current_leader=leader)

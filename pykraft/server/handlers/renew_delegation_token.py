@@ -14,9 +14,7 @@ from pykraft.server.registry import RequestContext, handles
 
 
 @handles(ApiKey.RENEW_DELEGATION_TOKEN)
-async def handle(
-    context: RequestContext, request: RenewDelegationTokenRequestData
-) -> RenewDelegationTokenResponseData:
+async def handle(context: RequestContext, request: RenewDelegationTokenRequestData) -> RenewDelegationTokenResponseData:
     return await context.node.writer.write(
         lambda ctx: renew_delegation_token(ctx, request, context.requester), name="renewDelegationToken"
     )
