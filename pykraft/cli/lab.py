@@ -23,10 +23,20 @@ DONE, CHECK_SAYS_NO, CANNOT_RUN = 0, 1, 2
 
 def add_parser(subparsers: Any) -> None:
     """Register `lab` and its subcommands; each sets `func`, which takes the arguments and returns the exit code."""
-    parser = subparsers.add_parser("lab", help="run real Kafka: a cluster up and down, or a whole migration")
+    parser = subparsers.add_parser(
+        "lab", help="run real Kafka: a cluster up and down, or a whole migration",
+        description="Runs real ZooKeeper, brokers and controllers on this machine; their jars come through Maven. Exit"
+        " codes: 0 done, 1 the check says no, 2 wrong use or cannot run.",
+        epilog="example: pykraft lab up --kafka 4.1.2 --brokers 1",
+    )  # fmt: skip
     commands = parser.add_subparsers(dest="lab_command", required=True, metavar="migrate|up|down")
 
-    migrate = commands.add_parser("migrate", help="migrate a real ZooKeeper cluster, watch it, check it, report")
+    migrate = commands.add_parser(
+        "migrate", help="migrate a real ZooKeeper cluster, watch it, check it, report",
+        description="Starts a ZooKeeper cluster under load, migrates it, kills a broker, and reports what was lost or"
+        " duplicated, and where ZooKeeper and the metadata log differ.",
+        epilog="example: pykraft lab migrate --kafka 3.8.1 --brokers 3 --json",
+    )  # fmt: skip
     _cluster_arguments(migrate)
     migrate.add_argument("--partitions", type=_positive, default=50, help="about how many to migrate (50)")
     migrate.add_argument("--rate", type=_positive, default=200, help="messages a second (200)")
@@ -34,7 +44,11 @@ def add_parser(subparsers: Any) -> None:
     migrate.add_argument("--keep", action="store_true", help="leave the cluster running and tell how to connect")
     migrate.set_defaults(func=run_migrate)
 
-    up = commands.add_parser("up", help="start a cluster and leave it running")
+    up = commands.add_parser(
+        "up", help="start a cluster and leave it running",
+        description="Starts a cluster, tells its bootstrap.servers, processes and logs, and leaves it running.",
+        epilog="example: pykraft lab up --kafka 4.1.2 --brokers 1",
+    )  # fmt: skip
     _cluster_arguments(up)
     up.add_argument(
         "--mode",
@@ -44,7 +58,11 @@ def add_parser(subparsers: Any) -> None:
     )
     up.set_defaults(func=run_up)
 
-    down = commands.add_parser("down", help="end a cluster that was left running")
+    down = commands.add_parser(
+        "down", help="end a cluster that was left running",
+        description="Ends the processes of a cluster that was left running; its folder stays.",
+        epilog="example: pykraft lab down --folder /tmp/pykraft-lab-x",
+    )  # fmt: skip
     down.add_argument("--folder", type=Path, required=True, help="the folder it runs in")
     down.set_defaults(func=run_down)
 

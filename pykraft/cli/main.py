@@ -22,6 +22,16 @@ COMMANDS: Final = {
 """Each is a module of pykraft.cli with `add_parser(subparsers)`, which sets `run(arguments) -> int` as `func`."""
 
 
+class _Version(argparse.Action):
+    """Prints the version; it is looked up only then, as that takes longer than starting a controller may."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import version
+
+        print(f"pykraft {version('pykraft')}")
+        parser.exit()
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
@@ -30,6 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description="A KRaft controller you can start in a test.",
         epilog="example: pykraft controller --listen 127.0.0.1:9093 --data ./pykraft-data",
     )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     chosen = next((word for word in given if not word.startswith("-")), None)
     if chosen in COMMANDS:

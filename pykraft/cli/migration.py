@@ -49,6 +49,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "migration", help="check a migration before it begins, see where it stands, wait for a stage, finalize",
         description="Works with the controllers of pykraft and of Apache Kafka.",
+        epilog="example: pykraft migration status --bootstrap-controller localhost:9093 --zookeeper localhost:2181",
     )  # fmt: skip
     actions = parser.add_subparsers(dest="action", required=True, metavar="preflight|status|wait|finalize")
     _add_preflight(actions)

@@ -29,6 +29,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "zk", help="show ZooKeeper's tree as typed JSON, and what differs from a metadata image",
         description="Looks at the ZooKeeper of a Kafka cluster and changes nothing in it. Exit codes: 0 done or same,"
         " 1 different, 2 wrong use or cannot run.",
+        epilog="example: pykraft zk dump --zookeeper localhost:2181 --path /brokers/topics",
     )  # fmt: skip
     actions = parser.add_subparsers(dest="action", required=True, metavar="dump|diff")
     _add_dump(actions)
