@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import shlex
 import signal
 import subprocess
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any
 
+from pykraft.cli import main
 from pykraft.testing.simulated_broker import SimulatedBroker, running
 
 ROOT = Path(__file__).parent.parent
@@ -23,7 +25,7 @@ def blocks(language: str) -> list[str]:
 
 
 def test_the_test_example_passes_with_brokers_that_register() -> None:
-    (example,) = blocks("python")
+    (example,) = (block for block in blocks("python") if "def test_" in block)
     with ExitStack() as brokers:
 
         def start_my_brokers(quorum_voters: str, cluster_id: str) -> None:
@@ -38,6 +40,13 @@ def test_the_test_example_passes_with_brokers_that_register() -> None:
         tests = [value for name, value in namespace.items() if name.startswith("test_")]
         assert len(tests) == 1
         tests[0]()
+
+
+def test_the_other_examples_run() -> None:
+    others = [block for block in blocks("python") if "def test_" not in block]
+    assert others
+    for example in others:
+        exec(compile(example, "README.md", "exec"), {})
 
 
 def test_the_command_example_prints_the_events_it_shows(tmp_path: Path) -> None:
@@ -64,23 +73,27 @@ def test_every_path_it_names_exists() -> None:
 
 
 def usage(*command: str) -> str:
-    return subprocess.run(
-        [sys.executable, "-m", "pykraft", *command, "--help"], capture_output=True, text=True, check=True
-    ).stdout
+    printed = io.StringIO()
+    with redirect_stdout(printed), suppress(SystemExit):
+        main.main([*command, "--help"])
+    return printed.getvalue()
 
 
 def test_every_option_it_names_exists() -> None:
     prose = re.sub(r"```sh\n.*?```", "", README, flags=re.DOTALL)
-    named = set(re.findall(r"--[a-z][a-z-]+", prose)) - {"--json"}
+    named = set(re.findall(r"--[a-z][a-z-]+", re.sub(r"`pykraft (?!controller)[^`]*`", "", prose))) - {"--json"}
     known = usage("controller")
     assert named
     assert {option for option in named if option not in known} == set()
 
 
 def test_every_command_it_lists_exists_with_its_options() -> None:
-    (block,) = blocks("sh")
-    for line in block.splitlines():
+    lines = [line for block in blocks("sh") for line in block.splitlines()]
+    lines += re.findall(r"`(pykraft [a-z]+ [a-z]+ -[^`]*)`", README)
+    assert len(lines) > 10
+    for line in lines:
         program, command, action, *arguments = shlex.split(line, comments=True)
         assert program == "pykraft"
         known = usage(command, action)
-        assert [word for word in arguments if word.startswith("--") and word not in known] == [], line
+        own = arguments[: arguments.index("--")] if "--" in arguments else arguments
+        assert [word for word in own if word.startswith("--") and word not in known] == [], line
