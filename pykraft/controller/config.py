@@ -106,6 +106,7 @@ class ControllerConfig:
     request_timeout_ms: int = _key("request.timeout.ms", 30_000, int)
     socket_request_max_bytes: int = _key("socket.request.max.bytes", 104_857_600, int)
     max_connections: int = _key("max.connections", 4_096, int)
+    connections_max_idle_ms: int = _key("connections.max.idle.ms", 600_000, int)
     metadata_log_segment_bytes: int = _key("metadata.log.segment.bytes", 1_073_741_824, int)
     metadata_log_segment_ms: int = _key("metadata.log.segment.ms", 604_800_000, int)
     metadata_log_max_record_bytes_between_snapshots: int = _key(

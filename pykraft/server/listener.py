@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-CONNECTION_IDLE_MS_MAX: Final = 600_000
-"""connections.max.idle.ms: how long a peer may leave a frame unfinished, send nothing or not read a response."""
 RECEIVE_BYTES_MAX: Final = 65_536
 LISTEN_BACKLOG: Final = 128
 
@@ -118,17 +116,20 @@ class Listener:
 
     async def _serve(self, stream: trio.SocketStream, connection: Connection) -> None:
         reader = FrameReader(stream, self._node.config.socket_request_max_bytes)
+        # How long a peer may leave a frame unfinished, send nothing or not read a response; below 0 for ever.
+        idle_ms_max = self._node.config.connections_max_idle_ms
+        idle_s_max = idle_ms_max / 1000 if idle_ms_max >= 0 else float("inf")
         with trio.CancelScope() as idle:
             while True:
-                idle.deadline = trio.current_time() + CONNECTION_IDLE_MS_MAX / 1000
+                idle.deadline = trio.current_time() + idle_s_max
                 frame = await reader.read()
                 if frame is None:
                     return
                 idle.deadline = float("inf")
                 response = await answer(self._node, frame, connection)
-                idle.deadline = trio.current_time() + CONNECTION_IDLE_MS_MAX / 1000
+                idle.deadline = trio.current_time() + idle_s_max
                 await stream.send_all(_LENGTH.pack(len(response)) + response)
-        log.info("%s: connection closed: idle for %d ms", connection.peer, CONNECTION_IDLE_MS_MAX)
+        log.info("%s: connection closed: idle for %d ms (connections.max.idle.ms)", connection.peer, idle_ms_max)
 
 
 async def bind(host: str, port: int) -> list[trio.SocketListener]:

@@ -146,7 +146,10 @@ class Meddled:
         return result
 
     async def read_acls(self, paths: Sequence[str]) -> list[ZkAcls | ReadError]:
-        raise NotImplementedError
+        done = self._begin()
+        result = await self.inner.read_acls(paths)
+        await done()
+        return result
 
     async def multi(self, ops: Sequence[Op]) -> list[OpResult]:
         done = self._begin()
@@ -155,7 +158,10 @@ class Meddled:
         return result
 
     async def multi_pipelined(self, multis: Sequence[Sequence[Op]]) -> list[list[OpResult] | ZooKeeperError]:
-        raise NotImplementedError
+        done = self._begin()
+        result = await self.inner.multi_pipelined(multis)
+        await done()
+        return result
 
     def _begin(self) -> Callable[[], Any]:
         mine = self.requests == self.at

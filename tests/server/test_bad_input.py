@@ -112,6 +112,20 @@ async def until_accepted(node: Node) -> Client:
             return client
 
 
+@pytest.mark.parametrize("sent", [b"", framed(HELLO), framed(HELLO)[:-1]], ids=["nothing", "one request", "a half"])
+async def test_a_connection_on_which_nothing_moves_is_closed(
+    nursery: trio.Nursery, caplog: pytest.LogCaptureFixture, sent: bytes
+) -> None:
+    caplog.set_level(logging.INFO)
+    node = await serve_controller(nursery, connections_max_idle_ms=100)
+    async with connected(node) as client:
+        await client.stream.send_all(sent)
+        if sent == framed(HELLO):
+            assert await client.receive()
+        assert await client.is_closed()
+    assert any("idle for 100 ms (connections.max.idle.ms)" in record.getMessage() for record in caplog.records)
+
+
 async def test_a_broker_id_in_use_is_refused_while_its_session_lasts(node: Node) -> None:
     async with connected(node) as client:
         epoch = await register(client, node)
