@@ -131,7 +131,7 @@ def test_a_log_without_any_metadata_version_is_treated_as_the_first() -> None:
 
 @pytest.mark.parametrize("migration", [True, False])
 @pytest.mark.parametrize("last", [[], [state(Z.MIGRATION)]])
-def test_a_copy_from_zookeeper_that_was_not_finished_is_taken_back_and_not_finalized(
+def test_c35_a_copy_from_zookeeper_that_was_not_finished_is_taken_back_and_not_finalized(
     migration: bool, last: list[Any]
 ) -> None:
     copy = [BeginTransactionRecord(name="ZK Migration"), TopicRecord(name="a", topic_id=bytes([1]) * 16), *last]
@@ -152,7 +152,7 @@ def test_a_copy_from_zookeeper_that_was_not_finished_is_taken_back_and_not_final
         (V.IBP_3_6_IV0, False, [BEGIN], "no transactions to abort it"),
     ],
 )
-def test_a_log_and_a_configuration_that_rule_each_other_out_are_fatal(
+def test_c50_a_log_and_a_configuration_that_rule_each_other_out_are_fatal(
     version: MetadataVersion, migration: bool, log: list[Any], reason: str
 ) -> None:
     with pytest.raises(ActivationError, match=reason):

@@ -47,7 +47,7 @@ def test_what_is_refused(version: MetadataVersion, protocol: int, code: ErrorCod
     assert caught.value.code is code
 
 
-def test_our_own_registration_is_written_when_it_is_news() -> None:
+def test_c44_our_own_registration_is_written_when_it_is_news() -> None:
     cluster = Cluster(migration=True, state=ZkMigrationState.PRE_MIGRATION)
 
     def registers(incarnation: bytes = INCARNATION) -> bool:

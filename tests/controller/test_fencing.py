@@ -186,7 +186,7 @@ def test_a_new_active_controller_gives_every_broker_a_fresh_session() -> None:
     assert cluster.heartbeat(2, shut_down=True).should_shut_down, "it leads nothing any more"
 
 
-def test_a_heartbeat_that_waited_too_long_keeps_the_session_and_nothing_more() -> None:
+def test_c25_a_heartbeat_that_waited_too_long_keeps_the_session_and_nothing_more() -> None:
     cluster = three_brokers()
     broker = cluster.image.brokers[1]
     cluster.monotonic_ms += SESSION_MS

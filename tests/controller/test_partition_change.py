@@ -108,7 +108,7 @@ def test_a_fenced_broker_and_one_that_shuts_down_cannot_lead() -> None:
         (V.IBP_3_9_IV0, True, True),
     ],
 )
-def test_a_shrinking_isr_starts_a_leader_epoch_only_where_brokers_need_it(
+def test_c29_a_shrinking_isr_starts_a_leader_epoch_only_where_brokers_need_it(
     version: MetadataVersion, migration: bool, bumps: bool
 ) -> None:
     cluster = Cluster(version, migration=migration, state=ZkMigrationState.MIGRATION)
@@ -251,7 +251,7 @@ EVERY_STEP = [
         (V.IBP_3_4_IV0, False, False),
     ],
 )
-def test_brokers_that_ignore_equal_leader_epochs_get_a_new_one_with_every_step(
+def test_c48_brokers_that_ignore_equal_leader_epochs_get_a_new_one_with_every_step(
     version: MetadataVersion, zk_broker: bool, bumps: bool, targets: dict[str, Any], expected: dict[str, Any]
 ) -> None:
     cluster = Cluster(version, migration=True, state=ZkMigrationState.MIGRATION)

@@ -80,7 +80,7 @@ MATRIX_3_9 = [
     ("release", "version", "migration", "migrating", "features", "expected"),
     [("3.4", *row) for row in MATRIX_3_4] + [("3.9", *row) for row in MATRIX_3_9],
 )
-def test_which_brokers_may_register(
+def test_c4_which_brokers_may_register(
     release: str,
     version: MetadataVersion,
     migration: bool,
@@ -199,7 +199,7 @@ def test_the_first_check_that_fails_is_answered(
         ([directory_of(1), directory_of(1, 1)], NONE),
     ],
 )
-def test_log_directories_are_checked(directories: list[bytes], expected: ErrorCode) -> None:
+def test_c45_log_directories_are_checked(directories: list[bytes], expected: ErrorCode) -> None:
     cluster = Cluster()
     cluster.start(2)
     assert answer(cluster, cluster.registration(1, log_dirs=directories)) is expected
@@ -267,7 +267,7 @@ def test_the_record_holds_what_the_metadata_version_has_room_for(version: Metada
 
 
 @pytest.mark.parametrize(("release", "expected"), [("3.4", NONE), ("3.5", NOT_REGISTERED), ("3.9", NOT_REGISTERED)])
-def test_since_3_5_brokers_in_kraft_mode_wait_for_the_migration(release: str, expected: ErrorCode) -> None:
+def test_c14_since_3_5_brokers_in_kraft_mode_wait_for_the_migration(release: str, expected: ErrorCode) -> None:
     cluster = Cluster(F34, migration=True, state=ZkMigrationState.PRE_MIGRATION)
     assert answer(cluster, cluster.registration(1), release) is expected
 

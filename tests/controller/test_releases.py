@@ -81,7 +81,7 @@ def test_how_a_log_begins(release: str, version: MetadataVersion, migration: boo
         ("3.9", V.IBP_3_4_IV0),
     ],
 )
-def test_a_migration_that_a_release_cannot_begin(release: str, version: MetadataVersion) -> None:
+def test_c50_a_migration_that_a_release_cannot_begin(release: str, version: MetadataVersion) -> None:
     with pytest.raises(ActivationError, match="cannot begin a migration"):
         first_records(cluster_of(release, version, migration=True))
 

@@ -106,7 +106,9 @@ async def test_a_broken_migration_znode_is_named(
 # -- the claim ---------------------------------------------------------------------------------------------------
 
 
-async def test_without_a_controller(server: FakeZooKeeper, zookeeper: MigrationZooKeeper) -> None:
+async def test_c56_a_claim_tells_brokers_that_the_controller_is_krafts(
+    server: FakeZooKeeper, zookeeper: MigrationZooKeeper
+) -> None:
     state = await claimed(zookeeper)
     assert (state.zk_controller_epoch, state.controller_epoch_zk_version) == (51, 1)
     assert text(server, paths.CONTROLLER_EPOCH) == "51"
@@ -158,7 +160,7 @@ async def test_a_broken_znode_is_named(
         await zookeeper.claim(LEADER)
 
 
-async def test_a_claim_can_be_made_twice_in_one_epoch(server: FakeZooKeeper, zookeeper: MigrationZooKeeper) -> None:
+async def test_l21_a_claim_can_be_made_twice_in_one_epoch(server: FakeZooKeeper, zookeeper: MigrationZooKeeper) -> None:
     first = await claimed(zookeeper)
     again = await claimed(zookeeper)
     assert (again.zk_controller_epoch, again.controller_epoch_zk_version) == (51, 1)
@@ -166,7 +168,7 @@ async def test_a_claim_can_be_made_twice_in_one_epoch(server: FakeZooKeeper, zoo
     assert text(server, paths.CONTROLLER_EPOCH) == "51"
 
 
-async def test_a_claim_whose_answer_was_lost_is_found_out_about(
+async def test_l21_a_claim_whose_answer_was_lost_is_found_out_about(
     server: FakeZooKeeper, zookeeper: MigrationZooKeeper
 ) -> None:
     server.inject(Fault(FaultKind.LOSE_AFTER_APPLY, On.WRITE, paths.CONTROLLER_EPOCH))
@@ -271,7 +273,7 @@ def test_a_lost_race_is_told(codes: Sequence[ZkCode], expected: str) -> None:
 # -- the fence ---------------------------------------------------------------------------------------------------
 
 
-async def test_every_transaction_checks_and_only_the_last_stores(
+async def test_c3_every_transaction_checks_and_only_the_last_stores(
     server: FakeZooKeeper, zookeeper: MigrationZooKeeper
 ) -> None:
     state = await claimed(zookeeper)
@@ -287,7 +289,7 @@ async def test_every_transaction_checks_and_only_the_last_stores(
     assert await zookeeper.write([], same, store=False) == same
 
 
-def test_the_fence_is_epoch_first_then_migration() -> None:
+def test_c3_the_fence_is_epoch_first_then_migration() -> None:
     state = LEADER.with_zk_controller(2, 5).with_migration_version(8)
     op = Create("/x")
     assert fenced([op], state, store=False) == [Check(paths.CONTROLLER_EPOCH, 5), Check(paths.MIGRATION, 8), op]
@@ -335,7 +337,7 @@ async def test_a_write_after_another_election_changes_nothing(
     assert "/x" not in server.tree.nodes
 
 
-async def test_a_late_write_of_the_predecessor_to_migration_is_written_over(
+async def test_c49_a_late_write_of_the_predecessor_to_migration_is_written_over(
     server: FakeZooKeeper, zookeeper: MigrationZooKeeper
 ) -> None:
     state = await claimed(zookeeper)
@@ -349,7 +351,9 @@ async def test_a_late_write_of_the_predecessor_to_migration_is_written_over(
     assert json.loads(text(server, paths.MIGRATION))["kraft_controller_id"] == KRAFT_ID
 
 
-async def test_a_lost_answer_does_not_fence_its_sender(server: FakeZooKeeper, zookeeper: MigrationZooKeeper) -> None:
+async def test_l14_a_lost_answer_does_not_fence_its_sender(
+    server: FakeZooKeeper, zookeeper: MigrationZooKeeper
+) -> None:
     state = await claimed(zookeeper)
     server.inject(Fault(FaultKind.LOSE_AFTER_APPLY, On.WRITE, "/x"))
     with pytest.raises(ConnectionLossError):
@@ -417,7 +421,7 @@ async def test_a_topics_znode_is_never_made_up(server: FakeZooKeeper, zookeeper:
     assert paths.topic("t") not in server.tree.nodes
 
 
-async def test_a_refusal_that_repeating_does_not_help_is_raised(
+async def test_l5_a_refusal_that_repeating_does_not_help_is_raised(
     server: FakeZooKeeper, zookeeper: MigrationZooKeeper
 ) -> None:
     state = await claimed(zookeeper)

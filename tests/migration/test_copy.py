@@ -143,7 +143,7 @@ def test_an_entity_that_cannot_be_read_is_named(properties: dict[str, str], expe
         other_records(ZkContents(client_entities={"/config/users/u": properties}), Random(1))
 
 
-def test_a_batch_is_full_at_its_minimum_and_never_splits_an_entity() -> None:
+def test_c46_a_batch_is_full_at_its_minimum_and_never_splits_an_entity() -> None:
     def entity(size: int) -> list[ApiMessageAndVersion]:
         return [ApiMessageAndVersion(NoOpRecord(), 0)] * size
 
@@ -189,7 +189,7 @@ async def until_copied(h: House) -> None:
     await h.until_written()
 
 
-async def test_topics_pending_deletion_stay_behind(autojump_clock: trio.testing.MockClock) -> None:
+async def test_c36_c41_topics_pending_deletion_stay_behind(autojump_clock: trio.testing.MockClock) -> None:
     server = server_with({**topic_nodes("kept"), **topic_nodes("going"), paths.delete_topic("going"): None})
     async with house(server.connect()) as h:
         await until_copied(h)
@@ -232,7 +232,7 @@ async def test_a_broken_znode_is_named_nothing_is_kept_and_the_copy_waits_for_it
         assert await h.differences() == []
 
 
-async def test_a_copy_that_loses_zookeeper_half_way_is_aborted_and_done_again(
+async def test_c35_a_copy_that_loses_zookeeper_half_way_is_aborted_and_done_again(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     server = server_with({**topic_nodes("a", 1_500), **topic_nodes("b", 1_500)})
@@ -245,7 +245,7 @@ async def test_a_copy_that_loses_zookeeper_half_way_is_aborted_and_done_again(
     assert server.unused_faults == []
 
 
-async def test_a_copy_called_off_leaves_no_transaction_in_the_way_of_the_next(
+async def test_c35_a_copy_called_off_leaves_no_transaction_in_the_way_of_the_next(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     server = server_with({**topic_nodes("a", 1_500), **topic_nodes("b", 1_500)})

@@ -163,7 +163,7 @@ def config(value: str) -> ConfigRecord:
 # -- the way to dual write ---------------------------------------------------------------------------------------
 
 
-def test_the_whole_way() -> None:
+def test_c23_the_whole_way() -> None:
     bench = Bench()
     bench.dual_write()
     assert bench.has(SendFullRpcs)
@@ -171,7 +171,7 @@ def test_the_whole_way() -> None:
     assert not bench.has(WriteZk)
 
 
-def test_a_leader_event_before_the_start_is_not_lost() -> None:
+def test_c64_a_leader_event_before_the_start_is_not_lost() -> None:
     bench = Bench()
     bench.step(LeaderChanged(NODE, EPOCH))
     assert bench.at(S.UNINITIALIZED)
@@ -192,7 +192,7 @@ def test_a_follower_stays_inactive() -> None:
     assert bench.effects == []
 
 
-def test_nothing_happens_before_the_first_image() -> None:
+def test_c38_nothing_happens_before_the_first_image() -> None:
     bench = Bench()
     bench.image = MetadataImage()
     bench.lead()
@@ -209,7 +209,9 @@ def test_nothing_happens_before_the_first_image() -> None:
     ],
     ids=["3.9: all voters", "3.6: no registrations yet", "3.9: this one only"],
 )
-def test_every_voter_must_be_ready(version: int, voters: tuple[int, ...], missing: int, expected: str | None) -> None:
+def test_c15_c44_every_voter_must_be_ready(
+    version: int, voters: tuple[int, ...], missing: int, expected: str | None
+) -> None:
     bench = Bench(voters=voters, version=version)
     bench.image.controllers.pop(missing, None)
     bench.lead()
@@ -264,7 +266,7 @@ def test_brokers_are_waited_for_with_their_names() -> None:
     assert bench.at(S.WAIT_FOR_BROKERS)
 
 
-def test_topics_without_id_hold_the_migration_up() -> None:
+def test_l19_topics_without_id_hold_the_migration_up() -> None:
     bench = Bench()
     bench.lead()
     bench.register(0)
@@ -273,7 +275,7 @@ def test_topics_without_id_hold_the_migration_up() -> None:
     assert "topic old has no topic_id" in bench.one(ReportWaiting).reason
 
 
-def test_a_reason_is_given_once_and_polls_get_rarer_up_to_a_minute() -> None:
+def test_c40_a_reason_is_given_once_and_polls_get_rarer_up_to_a_minute() -> None:
     bench = Bench()
     bench.lead()
     waits, reasons = [], 0
@@ -316,7 +318,7 @@ def test_a_refused_claim_is_tried_again() -> None:
     assert bench.at(S.ZK_MIGRATION)
 
 
-def test_the_copy_runs_once() -> None:
+def test_c30_the_copy_runs_once() -> None:
     bench = Bench()
     bench.brokers_found()
     bench.claimed()
@@ -360,7 +362,7 @@ def test_c67_a_copied_log_beside_a_migration_znode_that_was_deleted_is_refused()
 
 
 @pytest.mark.parametrize("offset", [1, -1], ids=["stored", "never stored"])
-def test_a_new_leader_of_a_copied_log_skips_the_waits_and_reconciles(offset: int) -> None:
+def test_c23_l20_a_new_leader_of_a_copied_log_skips_the_waits_and_reconciles(offset: int) -> None:
     bench = migrated_before(offset)
     assert bench.at(S.BECOME_CONTROLLER)
     bench.claimed()
@@ -392,7 +394,7 @@ def test_c67_a_migration_znode_of_another_attempt_is_refused_until_it_is_deleted
 # -- dual write --------------------------------------------------------------------------------------------------
 
 
-def test_only_needed_rpcs_go_out() -> None:
+def test_c8_only_needed_rpcs_go_out() -> None:
     bench = Bench()
     bench.dual_write()
     bench.change(config("2"))
@@ -431,7 +433,7 @@ def test_what_changes_during_a_write_is_written_once_as_it_is_then() -> None:
     assert bench.one(WriteZk).state.kraft_metadata_offset == bench.image.offset
 
 
-def test_the_merged_delta_does_not_touch_the_deltas_of_others() -> None:
+def test_c28_the_merged_delta_does_not_touch_the_deltas_of_others() -> None:
     bench = Bench()
     bench.dual_write()
     bench.change(*topic(1, "t"))
@@ -443,7 +445,7 @@ def test_the_merged_delta_does_not_touch_the_deltas_of_others() -> None:
 
 
 @pytest.mark.parametrize("failure", [f for f in ZkFailure if f is not ZkFailure.FENCED])
-def test_a_failed_write_is_followed_by_a_reconcile_of_everything(failure: ZkFailure) -> None:
+def test_l15_a_failed_write_is_followed_by_a_reconcile_of_everything(failure: ZkFailure) -> None:
     bench = Bench()
     bench.dual_write()
     bench.change(config("2"))
@@ -485,7 +487,7 @@ def test_too_much_to_remember_becomes_a_reconcile() -> None:
     assert bench.has(Reconcile)
 
 
-def test_a_loaded_image_is_told_and_compared_as_a_whole() -> None:
+def test_c17_c42_a_loaded_image_is_told_and_compared_as_a_whole() -> None:
     bench = Bench()
     bench.dual_write()
     bench.step(MetadataChanged(None))
@@ -514,7 +516,7 @@ def test_changes_during_the_sync_are_written_after_it() -> None:
 # -- leadership --------------------------------------------------------------------------------------------------
 
 
-def test_losing_leadership_calls_everything_off() -> None:
+def test_c49_losing_leadership_calls_everything_off() -> None:
     bench = Bench()
     bench.dual_write()
     bench.change(config("2"))
@@ -554,7 +556,7 @@ def test_being_fenced_ends_the_term_until_the_next_leader_change() -> None:
     assert bench.has(ReadMigrationState)
 
 
-def test_a_zookeeper_error_at_the_start_is_retried() -> None:
+def test_c57_a_zookeeper_error_at_the_start_is_retried() -> None:
     bench = Bench()
     bench.step(Poll())
     bench.step(JobFailed(bench.one(ReadMigrationState).job, ZkFailure.CONNECTION, "away"))
@@ -564,7 +566,7 @@ def test_a_zookeeper_error_at_the_start_is_retried() -> None:
     assert bench.has(ReadMigrationState)
 
 
-def test_how_long_a_write_took_is_never_negative() -> None:
+def test_l12_how_long_a_write_took_is_never_negative() -> None:
     bench = Bench()
     bench.dual_write()
     bench.change(config("2"))

@@ -224,7 +224,7 @@ async def test_the_undisturbed_migration(autojump_clock: trio.testing.MockClock)
 
 
 @pytest.mark.parametrize("kind", [FaultKind.LOSE_BEFORE_APPLY, FaultKind.LOSE_AFTER_APPLY, FaultKind.EXPIRE])
-async def test_a_lost_request_loses_and_doubles_nothing(
+async def test_c11_a_lost_request_loses_and_doubles_nothing(
     kind: FaultKind, autojump_clock: trio.testing.MockClock
 ) -> None:
     expected, requests = await undisturbed()
@@ -360,7 +360,7 @@ async def test_zookeeper_away_for_half_a_minute_holds_nobody_up(autojump_clock: 
         assert h.runner.metrics.zk_write_behind_lag == 0
 
 
-async def test_an_expired_session_in_the_middle_of_it_all(autojump_clock: trio.testing.MockClock) -> None:
+async def test_c11_an_expired_session_in_the_middle_of_it_all(autojump_clock: trio.testing.MockClock) -> None:
     server = zookeeper()
     async with house(server.connect()) as h:
         await h.register_brokers(0, 1)

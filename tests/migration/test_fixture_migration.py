@@ -103,7 +103,7 @@ def comparable(record: ApiMessageAndVersion) -> dict[str, Any]:
     return result
 
 
-async def test_the_copy_gives_the_records_that_kafka_wrote(harness: Harness) -> None:
+async def test_c9_c12_c16_the_copy_gives_the_records_that_kafka_wrote(harness: Harness) -> None:
     async with harness.open() as port:
         await load_tree(port, recorded_tree("before"), ephemerals=Ephemerals.EPHEMERAL)
         async with house(port) as h:
@@ -175,7 +175,7 @@ def _parsed(data: bytes | None) -> Any:
         return data
 
 
-async def test_a_migration_that_finds_everything_equal_writes_nothing(harness: Harness) -> None:
+async def test_l8_a_migration_that_finds_everything_equal_writes_nothing(harness: Harness) -> None:
     before = without_migration(recorded_tree("after-migration"))
     async with harness.open() as port:
         await load_tree(port, before, ephemerals=Ephemerals.EPHEMERAL)

@@ -141,7 +141,7 @@ def facts(**changes: Any) -> ClusterFacts:
     return msgspec.structs.replace(found, **changes)
 
 
-def test_healthy_files_have_no_findings() -> None:
+def test_c27_healthy_files_have_no_findings() -> None:
     assert check_properties(FILES, facts(), CONNECT) == []
     assert check_properties(FILES) == []
 
@@ -194,7 +194,7 @@ def test_each_precondition_in_properties(code: str, file: str, changes: dict[str
     assert all(finding.problem and finding.remedy for finding in findings)
 
 
-def test_several_log_dirs_are_fine_where_directories_have_ids() -> None:
+def test_c33_several_log_dirs_are_fine_where_directories_have_ids() -> None:
     files = {name: found | ({"log.dirs": "/a,/b"} if name != "controller" else {}) for name, found in FILES.items()}
     assert check_properties(files, facts(), CONNECT) == []
 

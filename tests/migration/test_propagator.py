@@ -88,7 +88,9 @@ def kinds(requests: list[ControlRequest]) -> list[str]:
     return [type(request).__name__.removesuffix("RequestData") for request in requests]
 
 
-def test_everything_goes_out_as_metadata_first_then_leadership_with_nothing_left_out(cluster: Cluster) -> None:
+def test_c5_c6_c42_everything_goes_out_as_metadata_first_then_leadership_with_nothing_left_out(
+    cluster: Cluster,
+) -> None:
     requests = cluster.propagator.full(cluster.image, [0, 2], ZK_EPOCH)
     assert kinds(requests[0]) == kinds(requests[2]) == ["UpdateMetadata", "LeaderAndIsr"]
     metadata, leadership = requests[0]
@@ -107,7 +109,7 @@ def test_everything_goes_out_as_metadata_first_then_leadership_with_nothing_left
     assert [(leader.broker_id, leader.port) for leader in leadership.live_leaders] == [(0, 9090), (1, 9091)]
 
 
-def test_a_broker_that_hosts_nothing_is_told_so_that_its_strays_are_found(cluster: Cluster) -> None:
+def test_c41_l18_a_broker_that_hosts_nothing_is_told_so_that_its_strays_are_found(cluster: Cluster) -> None:
     leadership = cluster.propagator.full(cluster.image, [2], ZK_EPOCH)[2][1]
     assert isinstance(leadership, LeaderAndIsrRequestData)
     assert leadership.topic_states == []
@@ -126,7 +128,7 @@ def test_a_changed_partition_goes_to_its_replicas_and_its_metadata_to_all(cluste
     assert leadership.type == RequestType.INCREMENTAL
 
 
-def test_a_replica_that_was_moved_away_is_stopped_and_deleted_last(cluster: Cluster) -> None:
+def test_c47_a_replica_that_was_moved_away_is_stopped_and_deleted_last(cluster: Cluster) -> None:
     change = PartitionChangeRecord(partition_id=0, topic_id=ORDERS, replicas=[1, 2], isr=[1, 2], leader=1)
     requests = cluster.changed(change)
     assert kinds(requests[0]) == ["UpdateMetadata", "StopReplica"]
@@ -137,7 +139,7 @@ def test_a_replica_that_was_moved_away_is_stopped_and_deleted_last(cluster: Clus
     assert state.delete_partition
 
 
-def test_a_deleted_topic_is_stopped_first_and_unlearnt_by_all(cluster: Cluster) -> None:
+def test_l10_a_deleted_topic_is_stopped_first_and_unlearnt_by_all(cluster: Cluster) -> None:
     requests = cluster.changed(RemoveTopicRecord(topic_id=ORDERS))
     assert kinds(requests[0]) == ["StopReplica", "UpdateMetadata"]
     assert kinds(requests[2]) == ["UpdateMetadata"]
@@ -150,7 +152,7 @@ def test_a_deleted_topic_is_stopped_first_and_unlearnt_by_all(cluster: Cluster) 
     assert metadata.topic_states[0].topic_id == ORDERS
 
 
-def test_a_topic_deleted_and_made_again_is_stopped_before_it_is_started(cluster: Cluster) -> None:
+def test_c51_l23_a_topic_deleted_and_made_again_is_stopped_before_it_is_started(cluster: Cluster) -> None:
     requests = cluster.changed(
         RemoveTopicRecord(topic_id=ORDERS), TopicRecord(name="orders", topic_id=PAYMENTS), partition(PAYMENTS, 0, [0])
     )
@@ -163,7 +165,7 @@ def test_a_topic_deleted_and_made_again_is_stopped_before_it_is_started(cluster:
     ]
 
 
-def test_a_fenced_broker_is_offline_to_the_others_once_it_leads_nothing(cluster: Cluster) -> None:
+def test_l17_a_fenced_broker_is_offline_to_the_others_once_it_leads_nothing(cluster: Cluster) -> None:
     fence = BrokerRegistrationChangeRecord(broker_id=0, broker_epoch=100, fenced=1)
     still_leading = cluster.changed(fence, brokers=(1,))[1]
     assert kinds(still_leading) == ["UpdateMetadata"]
@@ -176,6 +178,6 @@ def test_a_fenced_broker_is_offline_to_the_others_once_it_leads_nothing(cluster:
     assert metadata.topic_states[0].partition_states[0].offline_replicas == [0]
 
 
-def test_a_change_of_neither_topics_nor_brokers_sends_nothing(cluster: Cluster) -> None:
+def test_c8_a_change_of_neither_topics_nor_brokers_sends_nothing(cluster: Cluster) -> None:
     config = ConfigRecord(resource_type=2, resource_name="orders", name="retention.ms", value="1")
     assert cluster.changed(config) == {}

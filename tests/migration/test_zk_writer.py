@@ -179,7 +179,7 @@ async def test_a_topic_is_created_as_kafka_writes_it(sides: Sides) -> None:
     assert sides.config_changes() == []
 
 
-async def test_growing_changing_and_reassigning(sides: Sides) -> None:
+async def test_c24_growing_changing_and_reassigning(sides: Sides) -> None:
     await sides.both(*topic(1, "t"))
     assert await sides.both(partition(1, 1)) == {"UpdateTopic": 1, "UpdatePartition": 1}
     moved = PartitionChangeRecord(topic_id=topic_id(1), partition_id=0, leader=1, isr=[1], leader_recovery_state=1)
@@ -193,7 +193,7 @@ async def test_growing_changing_and_reassigning(sides: Sides) -> None:
     assert content(sides.server, paths.topic("t"))["removing_replicas"] == {"0": [0]}
 
 
-async def test_directories_and_epochs_alone_are_nothing_to_write(sides: Sides) -> None:
+async def test_l24_directories_and_epochs_alone_are_nothing_to_write(sides: Sides) -> None:
     await sides.both(*topic(1, "t"))
     change = PartitionChangeRecord(topic_id=topic_id(1), partition_id=0, directories=[topic_id(8), topic_id(9)])
     assert await sides.both(change) == {}
@@ -206,7 +206,7 @@ async def test_a_deleted_topic_goes_with_all_that_is_below_it(sides: Sides) -> N
     assert not [path for path in sides.server.tree.nodes if path.startswith(("/brokers/topics/", "/config/topics/"))]
 
 
-async def test_a_topic_already_gone_is_deleted_again_without_complaint(sides: Sides) -> None:
+async def test_l4_a_topic_already_gone_is_deleted_again_without_complaint(sides: Sides) -> None:
     await sides.both(*topic(1, "t"))
     sides.delete(
         paths.topic_partition_state("t", 0),
@@ -232,7 +232,7 @@ async def test_a_topic_created_again_under_its_name_keeps_its_config(sides: Side
     assert content(sides.server, paths.topic_config("t"))["config"] == {"k": "v"}
 
 
-async def test_a_reconcile_finds_a_topic_created_again(sides: Sides) -> None:
+async def test_c51_l16_a_reconcile_finds_a_topic_created_again(sides: Sides) -> None:
     """Kafka creates before it deletes, and loses the topic."""
     await sides.follow(*topic(1, "t", 2))
     sides.apply(RemoveTopicRecord(topic_id=topic_id(1)), *topic(2, "t"))
@@ -242,7 +242,7 @@ async def test_a_reconcile_finds_a_topic_created_again(sides: Sides) -> None:
     assert await sides.reconcile() == {}
 
 
-async def test_an_empty_zookeeper_gets_everything(sides: Sides) -> None:
+async def test_c19_c21_c22_an_empty_zookeeper_gets_everything(sides: Sides) -> None:
     sides.apply(
         *topic(1, "foo", 2),
         *topic(2, "bar"),
@@ -258,7 +258,7 @@ async def test_an_empty_zookeeper_gets_everything(sides: Sides) -> None:
     assert await sides.reconcile() == {}
 
 
-async def test_missing_and_extra_partitions(sides: Sides) -> None:
+async def test_c24_l1_l2_missing_and_extra_partitions(sides: Sides) -> None:
     """In ZooKeeper partitions 0, 1 and 5, in the image 0, 1 and 2; of 1 the state znode is missing."""
     await sides.follow(*topic(1, "t", 2))
     sides.set(
@@ -281,7 +281,7 @@ async def test_missing_and_extra_partitions(sides: Sides) -> None:
     assert await sides.reconcile() == {}
 
 
-async def test_a_topic_without_any_partition_znode_gets_them(sides: Sides) -> None:
+async def test_l1_a_topic_without_any_partition_znode_gets_them(sides: Sides) -> None:
     await sides.follow(*topic(1, "t", 2))
     sides.delete(
         *(
@@ -325,7 +325,7 @@ async def test_what_cannot_be_read_is_written_anew(sides: Sides, path: str) -> N
     assert await sides.reconcile() == {}
 
 
-async def test_pending_deletions_are_carried_out_and_cleared(sides: Sides) -> None:
+async def test_c41_pending_deletions_are_carried_out_and_cleared(sides: Sides) -> None:
     make(
         sides.server,
         {
@@ -347,7 +347,7 @@ async def test_configs_of_topics_that_do_not_exist_go(sides: Sides) -> None:
 # -- configs -----------------------------------------------------------------------------------------------------
 
 
-async def test_configs_are_written_deleted_and_told(sides: Sides) -> None:
+async def test_c31_c54_configs_are_written_deleted_and_told(sides: Sides) -> None:
     await sides.both(*topic(1, "t"))
     assert await sides.both(config(TOPIC, "t", "k", "v"), config(BROKER, "", "d", "1")) == {"UpdateConfig": 2}
     assert content(sides.server, "/config/brokers/<default>") == {"version": 1, "config": {"d": "1"}}
@@ -359,12 +359,12 @@ async def test_a_config_set_and_taken_back_is_not_written(sides: Sides) -> None:
     assert await sides.both(config(BROKER, "0", "k", "v"), config(BROKER, "0", "k", None)) == {}
 
 
-async def test_client_metrics_and_group_configs_are_left_out(sides: Sides) -> None:
+async def test_l7_client_metrics_and_group_configs_are_left_out(sides: Sides) -> None:
     """Kafka's reconcile ends with an error on them."""
     assert await sides.both(config(CLIENT_METRICS, "m", "k", "v"), config(GROUP, "g", "k", "v")) == {}
 
 
-async def test_secrets_are_encoded_and_compared_in_clear(sides: Sides) -> None:
+async def test_c21_secrets_are_encoded_and_compared_in_clear(sides: Sides) -> None:
     class Reversed:
         def encode(self, password: str) -> str:
             return password[::-1]
@@ -399,7 +399,7 @@ async def test_secrets_are_encoded_and_compared_in_clear(sides: Sides) -> None:
         ({"ip": None}, "/config/ips/<default>"),
     ],
 )
-async def test_quotas_of_every_kind_of_entity(sides: Sides, entity: Entity, path: str) -> None:
+async def test_c53_l6_quotas_of_every_kind_of_entity(sides: Sides, entity: Entity, path: str) -> None:
     assert await sides.both(quota("producer_byte_rate", 1024, entity)) == {"UpdateClientQuota": 1}
     assert content(sides.server, path) == {"version": 1, "config": {"producer_byte_rate": "1024"}}
     assert await sides.both(quota("request_percentage", 58.58, entity)) == {"UpdateClientQuota": 1}
@@ -411,11 +411,11 @@ async def test_quotas_of_every_kind_of_entity(sides: Sides, entity: Entity, path
 
 
 @pytest.mark.parametrize("entity", [{"user": ""}, {"client-id": ".."}, {"ip": "1/2"}, {"ip": "1", "user": "u"}])
-async def test_what_has_no_place_in_zookeeper_is_left_out(sides: Sides, entity: Entity) -> None:
+async def test_c53_what_has_no_place_in_zookeeper_is_left_out(sides: Sides, entity: Entity) -> None:
     assert await sides.both(quota("producer_byte_rate", 1, entity), acl(31, "a/b"), acl(32, "")) == {}
 
 
-async def test_a_users_quotas_and_credentials_share_a_znode(sides: Sides) -> None:
+async def test_c16_c20_a_users_quotas_and_credentials_share_a_znode(sides: Sides) -> None:
     assert await sides.both(scram("u"), scram("u", 2), quota("producer_byte_rate", 5, {"user": "u"})) == {
         "UpdateClientQuota": 1
     }
@@ -427,7 +427,7 @@ async def test_a_users_quotas_and_credentials_share_a_znode(sides: Sides) -> Non
     assert content(sides.server, "/config/users/u")["config"].keys() == {"SCRAM-SHA-512"}
 
 
-async def test_a_reconcile_writes_only_entities_that_differ(sides: Sides) -> None:
+async def test_l8_a_reconcile_writes_only_entities_that_differ(sides: Sides) -> None:
     await sides.follow(
         scram("only-scram"), quota("producer_byte_rate", 5, {"user": "same"}), quota("x", 1.5, {"ip": "1.1.1.1"})
     )
@@ -445,7 +445,7 @@ async def test_a_reconcile_writes_only_entities_that_differ(sides: Sides) -> Non
 # -- producer ids, ACLs, tokens ----------------------------------------------------------------------------------
 
 
-async def test_producer_ids_are_written_so_that_none_is_given_out_twice(sides: Sides) -> None:
+async def test_c34_producer_ids_are_written_so_that_none_is_given_out_twice(sides: Sides) -> None:
     assert await sides.both(ProducerIdsRecord(broker_id=2, broker_epoch=5, next_producer_id=6000)) == {
         "UpdateProducerId": 1
     }
@@ -461,7 +461,7 @@ async def test_producer_ids_are_written_so_that_none_is_given_out_twice(sides: S
     assert await sides.reconcile() == {"UpdateProducerId": 1}
 
 
-async def test_acls_of_one_pattern_are_written_as_a_whole(sides: Sides) -> None:
+async def test_c12_c52_l5_acls_of_one_pattern_are_written_as_a_whole(sides: Sides) -> None:
     await sides.both(acl(31, "foo", "User:a"), acl(32, "foo", "User:b"), acl(33, "foo", "User:c", pattern=4))
     assert text(sides.server, "/kafka-acl-changes/acl_changes_0000000000") == "TOPIC:foo"
     assert content(sides.server, "/kafka-acl-extended-changes/acl_changes_0000000000")["patternType"] == "PREFIXED"
@@ -472,7 +472,7 @@ async def test_acls_of_one_pattern_are_written_as_a_whole(sides: Sides) -> None:
     assert children(sides.server, "/kafka-acl-extended/prefixed/Topic") == ["foo"]
 
 
-async def test_a_reconcile_puts_acls_right(sides: Sides) -> None:
+async def test_c19_a_reconcile_puts_acls_right(sides: Sides) -> None:
     entry = '{"version":1,"acls":[{"principal":"User:x","permissionType":"Allow","operation":"Read","host":"*"}]}'
     make(
         sides.server,
@@ -486,7 +486,7 @@ async def test_a_reconcile_puts_acls_right(sides: Sides) -> None:
     assert await sides.reconcile() == {}
 
 
-async def test_tokens_come_with_a_notification(sides: Sides) -> None:
+async def test_l9_tokens_come_with_a_notification(sides: Sides) -> None:
     token = DelegationTokenRecord(
         owner="User:a b",
         requester="User:r",

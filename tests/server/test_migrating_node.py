@@ -107,7 +107,7 @@ MATRIX = [
 
 
 @pytest.mark.parametrize(("release", "enabled", "migrates", "features", "expected"), MATRIX)
-async def test_the_registration_matrix_over_the_wire(
+async def test_c4_the_registration_matrix_over_the_wire(
     nursery: trio.Nursery,
     zookeeper: FakeZooKeeper,
     release: str,
@@ -141,7 +141,7 @@ async def test_it_takes_the_cluster_id_of_zookeeper_and_says_that_it_is_ready(
         assert (await client.ask(HELLO, 4)).zk_migration_ready is True
 
 
-async def test_before_the_migration_nothing_but_brokers_is_written(
+async def test_c14_before_the_migration_nothing_but_brokers_is_written(
     nursery: trio.Nursery, zookeeper: FakeZooKeeper
 ) -> None:
     node = await migrating(nursery, zookeeper)

@@ -19,7 +19,7 @@ from pykraft.zookeeper.acls import CREATOR_ALL, CREATOR_ALL_WORLD_READ, WORLD_AL
         ("<default>", "%3Cdefault%3E"),
     ],
 )
-def test_sanitize_is_javas_form_encoding_with_percent_spaces(name: str, escaped: str) -> None:
+def test_c53_sanitize_is_javas_form_encoding_with_percent_spaces(name: str, escaped: str) -> None:
     assert paths.sanitize(name) == escaped
     assert paths.desanitize(escaped) == name
 
@@ -68,6 +68,6 @@ def test_ancestors_and_parent() -> None:
         ("/brokers/topics/t", CREATOR_ALL_WORLD_READ),
     ],
 )
-def test_znodes_with_secrets_are_not_readable_by_the_world(path: str, expected: object) -> None:
+def test_l22_znodes_with_secrets_are_not_readable_by_the_world(path: str, expected: object) -> None:
     assert default_acls(path, set_acl=True) == expected
     assert default_acls(path, set_acl=False) == WORLD_ALL
