@@ -376,7 +376,7 @@ async def _start_without_flag(directory: Path, force: bool) -> None:
             async with trio.open_nursery() as nursery:
                 await nursery.start(node.run)
                 nursery.cancel_scope.cancel()
-    except* Exception as errors:
+    except ExceptionGroup as errors:  # not except*: before Python 3.11.4 that puts what is raised in it into a group
         from pykraft.server.failures import root_causes
 
         raise root_causes(errors)[0] from None
