@@ -13,7 +13,7 @@ from pykraft.controller.result import ControllerResult, OperationContext
 from pykraft.controller.transactions import abort_transaction
 from pykraft.image.metadata_image import MetadataImage
 from pykraft.image.metadata_version import FEATURE_NAME, MINIMUM_BOOTSTRAP_VERSION, MetadataVersion
-from pykraft.image.model import ZkMigrationState
+from pykraft.image.model import NO_PRODUCER_IDS, ZkMigrationState
 from pykraft.protocol.record_frame import ApiMessageAndVersion
 from pykraft.protocol.records.begin_transaction_record import BeginTransactionRecord
 from pykraft.protocol.records.end_transaction_record import EndTransactionRecord
@@ -58,8 +58,11 @@ def activation_records(ctx: OperationContext) -> ControllerResult[None]:
     if bootstraps:
         records += _bootstrap_records(ctx)
         return ControllerResult(None, records, atomic=not ctx.config.metadata_version.is_metadata_transaction_supported)
-    if _is_to_be_finalized(ctx, image):
+    state = _state_3_4_left_out(image)
+    if _is_to_be_finalized(ctx, image, state):
         records.append(_migration_state(ZkMigrationState.POST_MIGRATION))
+    elif ctx.migration_enabled and state is not image.stable_zk_migration_state:
+        records.append(_migration_state(state))
     return ControllerResult(None, records, atomic=True)
 
 
@@ -129,8 +132,21 @@ def _check_release(ctx: OperationContext) -> None:
         )
 
 
-def _is_to_be_finalized(ctx: OperationContext, image: MetadataImage) -> bool:
-    version, state = image.metadata_version, image.stable_zk_migration_state
+def _state_3_4_left_out(image: MetadataImage) -> ZkMigrationState:
+    """The migration state, also where only brokers in ZooKeeper mode are left to tell of it.
+
+    3.4 writes none before its copy begins, and none into snapshots, so a log that begins with one of them reads NONE.
+    Nowhere else does such a broker go with NONE. What /migration says of the copy is compared later, by the driver.
+    """
+    state = image.stable_zk_migration_state
+    if state is not ZkMigrationState.NONE or not any(each.is_migrating_zk_broker for each in image.brokers.values()):
+        return state
+    is_copied = image.topics_by_id or image.configs or image.client_quotas or image.producer_ids != NO_PRODUCER_IDS
+    return ZkMigrationState.MIGRATION if is_copied else ZkMigrationState.PRE_MIGRATION
+
+
+def _is_to_be_finalized(ctx: OperationContext, image: MetadataImage, state: ZkMigrationState) -> bool:
+    version = image.metadata_version
     if ctx.migration_enabled and not version.is_migration_supported:
         raise ActivationError(
             f"zookeeper.metadata.migration.enable=true needs metadata.version {MetadataVersion.IBP_3_4_IV0.text}, the"

@@ -123,6 +123,27 @@ def test_a_migration_is_not_finalized_over_a_broker_in_zookeeper_mode_unless_for
     assert activate(cluster)[0] == []
 
 
+ZK_BROKER = RegisterBrokerRecord(broker_id=1, is_migrating_zk_broker=True)
+COPIED = TopicRecord(name="a", topic_id=bytes([1]) * 16)
+
+
+@pytest.mark.parametrize(("copied", "found"), [([COPIED], Z.MIGRATION), ([], Z.PRE_MIGRATION)])
+def test_the_state_that_a_snapshot_of_3_4_leaves_out_is_written_again(copied: list[Any], found: Z) -> None:
+    cluster = controller(V.IBP_3_4_IV0, True, level(V.IBP_3_4_IV0), *copied)
+    cluster.apply([ApiMessageAndVersion(ZK_BROKER, 2)])
+    assert activate(cluster)[0] == [state(found)]
+    assert activate(cluster)[0] == []
+
+
+def test_a_migration_that_a_snapshot_of_3_4_does_not_tell_of_is_finalized_by_force_only() -> None:
+    cluster = controller(V.IBP_3_4_IV0, False, level(V.IBP_3_4_IV0), COPIED)
+    cluster.apply([ApiMessageAndVersion(ZK_BROKER, 2)])
+    with pytest.raises(ActivationError, match="broker 1 is still registered in ZooKeeper mode"):
+        activate(cluster)
+    cluster.config = ControllerConfig.from_properties({**cluster.config.properties, FINALIZE_FORCE: "true"})
+    assert activate(cluster)[0] == [state(Z.POST_MIGRATION)]
+
+
 def test_a_log_without_any_metadata_version_is_treated_as_the_first() -> None:
     cluster = controller(LATEST, False, TopicRecord(name="a", topic_id=bytes([1]) * 16))
     assert activate(cluster)[0] == []

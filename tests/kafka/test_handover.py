@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,8 +27,10 @@ DEADLINE_S = 90.0
 POLL_S = 0.2
 CONTROLLER_ID = 3000
 ZK_BROKER_ID, KRAFT_BROKER_ID, LATE_BROKER_ID = 1, 2, 3
+BOTH = (ZK_BROKER_ID, KRAFT_BROKER_ID)
 TOPIC = "handed-over"
 PARTITIONS = 4
+COMPACTED = {"cleanup.policy": "compact"}
 # A NoOpRecord every 100 ms makes a snapshot due every six seconds, whatever else happens.
 SETTINGS = {"metadata.log.max.record.bytes.between.snapshots": "4000", "metadata.max.idle.interval.ms": "100"}
 
@@ -37,15 +39,15 @@ SETTINGS = {"metadata.log.max.record.bytes.between.snapshots": "4000", "metadata
 class Release:
     version: str
     metadata_version: str
-    writes_zookeeper: bool = True
+    zk_broker_settings: Mapping[str, object] = field(default_factory=dict)
 
 
-# 3.4 has no metadata transactions, without which pykraft does not migrate.
 RELEASES = (
     Release("3.9.1", "3.9-IV0"),
     Release("3.6.2", "3.6-IV2"),
-    Release("3.4.1", "3.4-IV0", writes_zookeeper=False),
 )
+# 3.4 does not migrate brokers that have an authorizer.
+RELEASE_3_4 = Release("3.4.1", "3.4-IV0", {"authorizer.class.name": None})
 
 
 @dataclass
@@ -57,7 +59,12 @@ class Cluster:
     controller: Node | None = None
     cluster_id: str = ""
     shell: AdminShell | None = None
-    created: list[str] = field(default_factory=list)
+    created: dict[str, tuple[int, ...]] = field(default_factory=dict)
+
+    @property
+    def zookeeper_address(self) -> str:
+        assert self.zookeeper is not None
+        return self.zookeeper.address
 
     @property
     def voters(self) -> str:
@@ -68,22 +75,20 @@ class Cluster:
         return self.lab.folder / f"controller-{CONTROLLER_ID}/data/__cluster_metadata-0"
 
     def start_pykraft(self) -> PykraftNode:
-        connect = None if self.zookeeper is None else self.zookeeper.address
         node = self.lab.pykraft(
             CONTROLLER_ID,
             port=self.controller_port,
-            zookeeper=connect,
+            zookeeper=self.zookeeper_address,
             release=self.release.metadata_version,
             extra=SETTINGS,
         )
         self.controller, self.cluster_id = node, node.cluster_id
-        if connect is not None:
-            node.process.wait_event(
-                lambda event: event["event"] == "migration_state" and event["state"] == "DUAL_WRITE",
-                "reached DUAL_WRITE",
-                DEADLINE_S,
-                since=len(node.process.events) - 1,
-            )
+        node.process.wait_event(
+            lambda event: event["event"] == "migration_state" and event["state"] == "DUAL_WRITE",
+            "reached DUAL_WRITE",
+            DEADLINE_S,
+            since=len(node.process.events) - 1,
+        )
         return node
 
     def start_kafka(self) -> Node:
@@ -94,22 +99,24 @@ class Cluster:
             CONTROLLER_ID,
             self.cluster_id,
             extra=SETTINGS,
-            zookeeper=None if self.zookeeper is None else self.zookeeper.address,
+            zookeeper=self.zookeeper_address,
         )
         return self.controller
 
     def start_kraft_broker(self, broker_id: int) -> Node:
         return self.lab.kraft_broker(broker_id, self.cluster_id, self.voters, release=self.release.metadata_version)
 
-    def create(self, name: str) -> None:
-        """Create a topic through the brokers, again while they look for the controller."""
+    def create(self, name: str, brokers: tuple[int, ...] = BOTH, *, internal: bool = False) -> None:
+        """Create a topic with its replicas on these brokers, again while the brokers look for the controller."""
         assert self.shell is not None
+        assignment = [
+            brokers[number % len(brokers) :] + brokers[: number % len(brokers)] for number in range(PARTITIONS)
+        ]
+        topic = {"name": name, "assignment": assignment, "configs": COMPACTED if internal else {}}
         end = time.monotonic() + DEADLINE_S
         while True:
             try:
-                self.shell.call(
-                    "create_topics", topics=[{"name": name, "partitions": PARTITIONS, "replication_factor": 2}]
-                )
+                self.shell.call("create_topics", topics=[topic])
             except AdminError as error:
                 if error.error == "TOPIC_ALREADY_EXISTS":
                     break
@@ -117,7 +124,7 @@ class Cluster:
                     raise
             else:
                 break
-        self.created.append(name)
+        self.created[name] = brokers
 
     def image(self) -> LogImage:
         """The log as the release's own tool prints it."""
@@ -147,16 +154,14 @@ class Cluster:
                 topics: dict[str, Any] = call("describe_topics")
             except AdminError:
                 return False
-            return set(self.created) <= set(topics) and all(
-                partition["leader"] >= 0 and len(partition["isr"]) == 2
-                for name in self.created
+            return self.created.keys() <= topics.keys() and all(
+                partition["leader"] >= 0 and set(partition["isr"]) == set(brokers)
+                for name, brokers in self.created.items()
                 for partition in topics[name]["partitions"]
             )
 
         until(whole, "all partitions are led and in sync")
-        if self.zookeeper is None:
-            return
-        connect, left = self.zookeeper.address, ["not compared"]
+        connect, left = self.zookeeper_address, ["not compared"]
 
         def agree() -> bool:
             tree = read_tree(connect)
@@ -186,73 +191,141 @@ def until(condition: Callable[[], bool], what: str, why: Callable[[], str] = str
 
 
 @contextmanager
-def cluster_of(release: Release, folder: Path) -> Iterator[tuple[Cluster, Workload]]:
-    """pykraft with two brokers, the first in ZooKeeper mode where the release can, and clients that work."""
+def cluster_of(release: Release, folder: Path, brokers: tuple[int, ...] = BOTH) -> Iterator[tuple[Cluster, Workload]]:
+    """pykraft with two brokers, the first in ZooKeeper mode, and clients that work with a topic on `brokers`."""
     jars.ensure(release.version)
     with Lab(folder, release.version) as lab:
         cluster = Cluster(lab, release)
-        if release.writes_zookeeper:
-            cluster.zookeeper = lab.zookeeper()
-            lab.zk_broker(ZK_BROKER_ID, cluster.zookeeper.address, controllers=cluster.voters)
-            cluster.start_pykraft()
-        else:
-            cluster.start_pykraft()
-            cluster.start_kraft_broker(ZK_BROKER_ID)
+        cluster.zookeeper = lab.zookeeper()
+        lab.zk_broker(
+            ZK_BROKER_ID, cluster.zookeeper.address, controllers=cluster.voters, extra=release.zk_broker_settings
+        )
+        cluster.start_pykraft()
         cluster.start_kraft_broker(KRAFT_BROKER_ID)
-        bootstrap = ",".join(lab.nodes[f"broker-{n}"].address for n in (ZK_BROKER_ID, KRAFT_BROKER_ID))
+        bootstrap = ",".join(lab.nodes[f"broker-{n}"].address for n in BOTH)
         with AdminShell(folder, bootstrap, config={"metadata.max.age.ms": "1000"}) as shell:
             cluster.shell = shell
             until(lambda: len(shell.call("describe_cluster")["nodes"]) == 2, "both brokers are seen")
-            cluster.create(TOPIC)
+            cluster.create("__consumer_offsets", brokers, internal=True)
+            cluster.create(TOPIC, brokers)
             workload = Workload(folder, bootstrap, TOPIC, PARTITIONS)
             lab.own(workload.process)
             workload.start()
+            until(lambda: bool(cluster.checkpoints()), "pykraft writes a snapshot")
+            cluster.check()
             yield cluster, workload
+
+
+def from_pykraft_to_kafka(cluster: Cluster) -> None:
+    """Kafka's controller finds the snapshots of pykraft sound, and begins with the latest."""
+    assert cluster.controller is not None
+    assert cluster.controller.stop() == 0
+    ours = cluster.checkpoints()
+    cluster.start_kafka()
+    says = re.compile(r"Initialized snapshots with IDs (.*) from")
+    until(lambda: says.search(cluster.controller_log()) is not None, "Kafka's controller has read its directory")
+    found = says.search(cluster.controller_log())
+    assert found is not None
+    assert set(re.findall(r"offset=(\d+), epoch=(\d+)", found[1])) == {offset_and_epoch(name) for name in ours}
+
+
+def use_under_kafka(cluster: Cluster, workload: Workload) -> None:
+    """Kafka's controller does its work, on to a snapshot of its own."""
+    before = cluster.checkpoints()
+    cluster.create("under-kafka")
+    workload.wait_flowing()
+    cluster.check()
+    until(lambda: bool(cluster.checkpoints() - before), "Kafka's controller writes a snapshot")
+
+
+def from_kafka_to_pykraft(cluster: Cluster, workload: Workload) -> None:
+    """pykraft begins with the latest snapshot of Kafka's controller, and does its work again."""
+    assert cluster.controller is not None
+    assert cluster.controller.stop() in (0, 143)
+    theirs = cluster.checkpoints()
+    cluster.start_pykraft()
+    cluster.create("under-pykraft-again")
+    workload.wait_flowing()
+    cluster.check()
+    assert not list(cluster.log_directory.glob("*.damaged"))
+    assert f"Loading snapshot {max(theirs)}." in cluster.controller_log()
+    until(lambda: bool(cluster.checkpoints() - theirs), "pykraft writes another snapshot")
+
+
+def begin_with_a_snapshot(cluster: Cluster) -> None:
+    """Brokers that know nothing begin with a snapshot, in both modes."""
+    late = cluster.start_kraft_broker(LATE_BROKER_ID)
+    until(lambda: bool(cluster.checkpoints(late)), "the new broker fetches a snapshot")
+    assert cluster.shell is not None
+    call = cluster.shell.call
+    until(lambda: len(call("describe_cluster")["nodes"]) == 3, "the new broker is seen")
+    zk_broker = cluster.lab.nodes[f"broker-{ZK_BROKER_ID}"]
+    zk_broker.stop()
+    shutil.rmtree(zk_broker.folder / "data/__cluster_metadata-0")
+    zk_broker.start()
+    until(lambda: bool(cluster.checkpoints(zk_broker)), "the broker in ZooKeeper mode fetches a snapshot")
+    cluster.check()
+
+
+def finish(cluster: Cluster, workload: Workload) -> None:
+    workload.wait_flowing()
+    assert all(node.process.running for node in cluster.lab.nodes.values())
+    require_whole(workload.finish())
 
 
 @pytest.mark.parametrize("release", RELEASES, ids=lambda release: release.version)
 def test_the_controller_changes_hands_and_comes_back(release: Release, tmp_path: Path, kafka_class_path: str) -> None:
     assert kafka_class_path
     with cluster_of(release, tmp_path) as (cluster, workload):
+        from_pykraft_to_kafka(cluster)
+        use_under_kafka(cluster, workload)
+        from_kafka_to_pykraft(cluster, workload)
+        begin_with_a_snapshot(cluster)
+        finish(cluster, workload)
+
+
+def test_a_controller_of_3_4_takes_over_until_a_kraft_broker_has_replicas(
+    tmp_path: Path, kafka_class_path: str
+) -> None:
+    """What 3.4's own controller cannot do after a restart of its own either, pykraft does after it.
+
+    3.4 begins dual writes, at every start, only when all brokers with replicas are in ZooKeeper mode; and what
+    changed before it does, it never writes.
+    """
+    assert kafka_class_path
+    with cluster_of(RELEASE_3_4, tmp_path, (ZK_BROKER_ID,)) as (cluster, workload):
+        from_pykraft_to_kafka(cluster)
+        until_kafka_3_4_writes(cluster)
+        use_under_kafka(cluster, workload)
+
         assert cluster.controller is not None
-        until(lambda: bool(cluster.checkpoints()), "pykraft writes a snapshot")
-        cluster.check()
-
-        assert cluster.controller.stop() == 0
-        ours = cluster.checkpoints()
-        cluster.start_kafka()
-        cluster.create("under-kafka")
+        cluster.controller.stop()
+        since = len(cluster.controller_log())
+        cluster.controller.start()
+        waits = f"Still waiting for ZK brokers [{KRAFT_BROKER_ID}] to register with KRaft."
+        until(lambda: cluster.controller_log().count(waits, since) >= 3, "Kafka's controller waits")
+        cluster.create("under-kafka-that-waits")
         workload.wait_flowing()
-        cluster.check()
-        # It found our snapshots sound, began with the latest, and went on to write its own.
-        found = re.search(r"Initialized snapshots with IDs (.*) from", cluster.controller_log())
-        assert found is not None
-        assert set(re.findall(r"offset=(\d+), epoch=(\d+)", found[1])) == {offset_and_epoch(name) for name in ours}
-        until(lambda: bool(cluster.checkpoints() - ours), "Kafka's controller writes a snapshot")
+        assert "/brokers/topics/under-kafka-that-waits" not in read_tree(cluster.zookeeper_address)
+        assert "Successfully registered KRaft controller" not in cluster.controller_log()[since:]
 
-        assert cluster.controller.stop() in (0, 143)
-        theirs = cluster.checkpoints()
-        cluster.start_pykraft()
-        cluster.create("under-pykraft-again")
-        workload.wait_flowing()
-        cluster.check()
-        assert not list(cluster.log_directory.glob("*.damaged"))
-        assert f"Loading snapshot {max(theirs)}." in cluster.controller_log()
-        until(lambda: bool(cluster.checkpoints() - theirs), "pykraft writes another snapshot")
+        from_kafka_to_pykraft(cluster, workload)
+        assert "under-kafka-that-waits" in cluster.created
+        begin_with_a_snapshot(cluster)
+        finish(cluster, workload)
 
-        # Brokers that know nothing begin with a snapshot, in both modes.
-        late = cluster.start_kraft_broker(LATE_BROKER_ID)
-        until(lambda: bool(cluster.checkpoints(late)), "the new broker fetches a snapshot")
-        assert cluster.shell is not None
-        call = cluster.shell.call
-        until(lambda: len(call("describe_cluster")["nodes"]) == 3, "the new broker is seen")
-        if cluster.zookeeper is not None:
-            zk_broker = cluster.lab.nodes[f"broker-{ZK_BROKER_ID}"]
-            zk_broker.stop()
-            shutil.rmtree(zk_broker.folder / "data/__cluster_metadata-0")
-            zk_broker.start()
-            until(lambda: bool(cluster.checkpoints(zk_broker)), "the broker in ZooKeeper mode fetches a snapshot")
-            cluster.check()
-        workload.wait_flowing()
-        assert all(node.process.running for node in cluster.lab.nodes.values())
-        require_whole(workload.finish())
+
+def until_kafka_3_4_writes(cluster: Cluster) -> None:
+    """Change a config until the change arrives in ZooKeeper: what comes before 3.4 is in dual-write mode never does."""
+    assert cluster.shell is not None
+    call, znode = cluster.shell.call, f"/config/topics/{TOPIC}"
+    tried: set[str] = set()
+
+    def arrives() -> bool:
+        value = str(3_600_000 + len(tried))
+        tried.add(value)
+        call("alter_configs", resources=[{"type": "TOPIC", "name": TOPIC, "set": {"retention.ms": value}}])
+        config: dict[str, str] = read_tree(cluster.zookeeper_address, znode)[znode].json()["config"]
+        return config.get("retention.ms") in tried
+
+    until(arrives, "Kafka's controller writes to ZooKeeper")
