@@ -71,10 +71,16 @@ S = MigrationDriverState
 
 
 class MigrationDriver:
-    """One node's driver. `voter_ids` are the controllers of the quorum; `rng` jitters the polls."""
+    """One node's driver. `voter_ids` are the controllers of the quorum; `rng` jitters the polls; `listener` is the
+    brokers' inter-broker listener."""
 
     def __init__(
-        self, node_id: int, voter_ids: Iterable[int], rng: Random, passwords: PasswordEncoder | None = None
+        self,
+        node_id: int,
+        voter_ids: Iterable[int],
+        rng: Random,
+        passwords: PasswordEncoder | None = None,
+        listener: str = "PLAINTEXT",
     ) -> None:
         self.state = S.UNINITIALIZED
         self.leadership = EMPTY
@@ -83,6 +89,7 @@ class MigrationDriver:
         self._voter_ids = frozenset(voter_ids)
         self._rng = rng
         self._passwords = passwords or PlainPasswords()
+        self._listener = listener
         self._leader_id: int | None = None
         self._leader_epoch = -1
         self._may_lead = False
@@ -173,15 +180,19 @@ class MigrationDriver:
         self._poll_now = True
 
     def _on_broker_ids(self, event: BrokerIdsRead, image: MetadataImage) -> None:
-        reason = preconditions.brokers_not_registered(image, event.brokers)
+        reason = preconditions.brokers_not_registered(image, event.brokers) or preconditions.brokers_out_of_reach(
+            image, self._listener
+        )
         if reason is not None:
             self._wait(reason)
         else:
             self._start(ReadAssignedBrokers(self._next_job()))
 
     def _on_assigned_brokers(self, event: AssignedBrokersRead, image: MetadataImage) -> None:
-        reason = preconditions.replicas_not_registered(image, event.replicas) or preconditions.topics_without_id(
-            event.topics_without_id
+        reason = (
+            preconditions.replicas_not_registered(image, event.replicas)
+            or preconditions.topics_without_id(event.topics_without_id)
+            or preconditions.contents_without_record(image.metadata_version, event.scram_users, event.tokens)
         )
         if reason is not None:
             self._wait(reason)

@@ -68,11 +68,16 @@ class BrokerIdsRead:
 
 @dataclass(frozen=True, slots=True)
 class AssignedBrokersRead:
-    """Which brokers have replicas, each with a partition as an example; and topics that have no id."""
+    """Which brokers have replicas, each with a partition as an example; and topics that have no id.
+
+    `scram_users` and `tokens` are those in ZooKeeper, if metadata.version has no record for them.
+    """
 
     job: int
     replicas: Mapping[int, str]
     topics_without_id: Sequence[str]
+    scram_users: Sequence[str] = ()
+    tokens: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +157,7 @@ class ReadBrokerIds:
 
 @dataclass(frozen=True, slots=True)
 class ReadAssignedBrokers:
-    """Read all topic assignments: AssignedBrokersRead."""
+    """Read all topic assignments, and what cannot be copied: AssignedBrokersRead."""
 
     job: int
 

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 from pykraft.image.metadata_image import MetadataImage
+from pykraft.image.metadata_version import MetadataVersion
 from pykraft.image.model import ZkMigrationState
 from pykraft.migration.states import ZkMigrationLeadershipState
 
@@ -102,6 +103,25 @@ def brokers_not_registered(image: MetadataImage, in_zookeeper: Mapping[int, str]
     return None
 
 
+def brokers_out_of_reach(image: MetadataImage, listener: str) -> str | None:
+    """Brokers whom this controller could not tell anything once it has claimed ZooKeeper."""
+    brokers = {id_: broker.listener(listener) for id_, broker in image.brokers.items() if broker.is_migrating_zk_broker}
+    without = {id_: "" for id_, endpoint in brokers.items() if endpoint is None}
+    if without:
+        return (
+            f"{_brokers(without)} registered without a listener {listener}: set inter.broker.listener.name here to the"
+            " brokers' inter-broker listener"
+        )
+    secured = {id_: f"{end.host}:{end.port}" for id_, end in brokers.items() if end and end.security_protocol}
+    if secured:
+        return (
+            f"{_brokers(secured)} asking for TLS or SASL on its inter-broker listener {listener}, where this controller"
+            " speaks PLAINTEXT only: give the brokers a PLAINTEXT listener and name it in inter.broker.listener.name,"
+            " there and here"
+        )
+    return None
+
+
 def replicas_not_registered(image: MetadataImage, replicas: Mapping[int, str]) -> str | None:
     """P10: every broker with replicas must be registered as a migrating one; fenced will do."""
     missing = {
@@ -125,6 +145,25 @@ def topics_without_id(topics: Sequence[str]) -> str | None:
         f"topic {some(sorted(topics))} has no topic_id in ZooKeeper: with inter.broker.protocol.version 2.8 or later"
         " on all brokers have a new ZooKeeper controller elected (delete /controller), which gives every topic an id"
     )
+
+
+def contents_without_record(version: MetadataVersion, scram_users: Sequence[str], tokens: Sequence[str]) -> str | None:
+    """What `version` has no record for cannot be copied.
+
+    Brokers of that level know another layout under the same number, one that was never used, and end on ours.
+    """
+    kinds = (
+        (version.is_scram_supported, scram_users, "SCRAM credentials of user", MetadataVersion.IBP_3_5_IV2),
+        (version.is_delegation_token_supported, tokens, "delegation token", MetadataVersion.IBP_3_6_IV2),
+    )
+    for supported, names, what, needed in kinds:
+        if names and not supported:
+            return (
+                f"ZooKeeper has the {what} {some(sorted(names))}, for which metadata.version {version.text} has no"
+                f" record: upgrade the brokers, raise inter.broker.protocol.version to {needed.text} or later on all"
+                " of them, and begin again with that level and an empty data directory here; or delete them"
+            )
+    return None
 
 
 def log_behind_zookeeper(image: MetadataImage, state: ZkMigrationLeadershipState) -> str | None:

@@ -14,6 +14,7 @@ from typing import Final
 
 import msgspec
 
+from pykraft.migration.client_entities import SCRAM_CODES
 from pykraft.migration.preconditions import some
 from pykraft.migration.zk_contents import is_password_config
 from pykraft.protocol.uuids import ZERO_UUID, uuid_from_text
@@ -70,7 +71,8 @@ class ClusterFacts(msgspec.Struct, kw_only=True):
 
     brokers: dict[int, BrokerRegistration] = {}
     has_acls: bool = False
-    has_tokens: bool = False
+    tokens: list[str] = []
+    scram_users: list[str] = []
     secrets: list[str] = []
     is_migrated: bool = False
 
@@ -112,7 +114,11 @@ def _facts(tree: TreeDump, values: Mapping[str, object]) -> ClusterFacts:
         elif path.startswith((paths.ACLS_LITERAL + "/", paths.ACLS_PREFIXED + "/")):
             facts.has_acls = facts.has_acls or bool(value)
         elif path.startswith(paths.DELEGATION_TOKENS + "/"):
-            facts.has_tokens = True
+            facts.tokens.append(path.rpartition("/")[2])
+        elif (
+            path.startswith(paths.CONFIG_USERS + "/") and isinstance(value, dict) and value.keys() & SCRAM_CODES.keys()
+        ):
+            facts.scram_users.append(paths.desanitize(path.rpartition("/")[2]))
         elif path.startswith(paths.CONFIG_BROKERS + "/") and isinstance(value, dict):
             facts.secrets += [f"{path}: {name}" for name in value if is_password_config(name)]
     migration = values.get(paths.MIGRATION)

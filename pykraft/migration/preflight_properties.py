@@ -17,7 +17,7 @@ from pykraft.image.metadata_version import (
     UnknownMetadataVersionError,
     metadata_version_from_text,
 )
-from pykraft.migration.preconditions import some
+from pykraft.migration.preconditions import contents_without_record, some
 from pykraft.migration.preflight import ClusterFacts, Finding, blocker, warning
 
 Properties = Mapping[str, str]
@@ -112,7 +112,7 @@ def _zk_broker(name: str, properties: Properties, facts: ClusterFacts) -> Iterat
     yield from _broker_id(name, properties)
     yield from _quorum(name, properties)
     yield from _broker_listeners(name, properties)
-    yield from _version(name, properties)
+    yield from _version(name, properties, facts)
     yield from _zk_authorizer(name, properties)
     if facts.secrets and not properties.get(SECRET):
         yield blocker(
@@ -214,8 +214,9 @@ def _listener_names(properties: Properties) -> list[str]:
     return [entry.partition("://")[0] for entry in _names(text)]
 
 
-def _protocol_map(properties: Properties) -> list[str]:
-    return [entry.partition(":")[0].strip() for entry in _names(properties.get("listener.security.protocol.map", ""))]
+def _protocol_map(properties: Properties) -> dict[str, str]:
+    entries = [entry.partition(":") for entry in _names(properties.get("listener.security.protocol.map", ""))]
+    return {name.strip(): protocol.strip() for name, _, protocol in entries}
 
 
 def _inter_broker_listener(properties: Properties) -> str:
@@ -226,7 +227,7 @@ def _inter_broker_listener(properties: Properties) -> str:
     )
 
 
-def _version(name: str, properties: Properties) -> Iterator[Finding]:
+def _version(name: str, properties: Properties, facts: ClusterFacts) -> Iterator[Finding]:
     text = properties.get(IBP, "").strip()
     if not text:
         yield warning(
@@ -239,13 +240,25 @@ def _version(name: str, properties: Properties) -> Iterator[Finding]:
     version = _parse_version(text)
     if version is None:
         yield blocker("inter-broker-protocol", name, f"{IBP}={text} is not known", "write a release such as 3.9")
-    elif version < MetadataVersion.IBP_3_6_IV1:
+    elif version < MetadataVersion.IBP_3_4_IV0:
         yield blocker(
             "inter-broker-protocol",
             name,
-            f"{IBP}={text}: a migration begins at 3.6-IV1 or later only, so that the copy is one transaction",
+            f"{IBP}={text}: brokers take part in a migration from 3.4-IV0 on",
             "upgrade the brokers to 3.6 or later, then raise it on all of them",
         )
+    elif version < MetadataVersion.IBP_3_6_IV1:
+        yield warning(
+            "inter-broker-protocol",
+            name,
+            f"{IBP}={text}: below 3.6-IV1 the copy is no transaction, and Kafka's controllers of 3.8.1 and 3.9 do not"
+            " begin it",
+            f"upgrade the brokers to 3.6 or later, then raise it on all of them; or give pykraft's controller --release"
+            f" {version.release}",
+        )
+    if version is not None and (lost := contents_without_record(version, facts.scram_users, facts.tokens)):
+        problem, _, remedy = lost.partition(": ")
+        yield blocker("no-record", name, f"{IBP}={text}: {problem}", remedy)
     directories = _names(properties.get("log.dirs") or properties.get("log.dir", ""))
     if len(directories) > 1 and (version is None or version < MetadataVersion.IBP_3_7_IV2):
         yield blocker(
@@ -270,6 +283,14 @@ def _parse_version(text: str) -> MetadataVersion | None:
 
 def _zk_authorizer(name: str, properties: Properties) -> Iterator[Finding]:
     authorizer = properties.get("authorizer.class.name", "").strip()
+    version = _parse_version(properties.get(IBP, "").strip())
+    if authorizer and version is not None and version < MetadataVersion.IBP_3_6_IV0:
+        yield warning(
+            "authorizer",
+            name,
+            "has an authorizer, with which brokers of 3.4 and 3.5.0 do not start in migration mode",
+            "upgrade them to 3.5.1 or later first",
+        )
     if authorizer == STANDARD_AUTHORIZER:
         yield blocker(
             "authorizer",
@@ -339,7 +360,7 @@ def _controller(name: str, properties: Properties, facts: ClusterFacts) -> Itera
             f"has no {SECRET}, and ZooKeeper holds secrets ({some(facts.secrets)}): they would be copied encrypted",
             "give it the brokers' secret and algorithm keys",
         )
-    if facts.has_tokens and not (
+    if facts.tokens and not (
         properties.get("delegation.token.secret.key") or properties.get("delegation.token.master.key")
     ):
         yield blocker(
@@ -360,6 +381,28 @@ def _controller(name: str, properties: Properties, facts: ClusterFacts) -> Itera
             f"inter.broker.listener.name is {listener}, which"
             f" broker {some([str(id_) for id_ in without])} has not registered: the controller could not reach it",
             "set it to the brokers' inter-broker listener, here as there",
+        )
+    yield from _inter_broker_security(name, properties, facts)
+
+
+def _inter_broker_security(name: str, properties: Properties, facts: ClusterFacts) -> Iterator[Finding]:
+    listener = _inter_broker_listener(properties)
+    here = _protocol_map(properties).get(listener, listener)
+    protocols = {broker.listener_security_protocol_map.get(listener, here) for broker in facts.brokers.values()}
+    if others := sorted(protocols - {here}):
+        yield blocker(
+            "inter-broker-security",
+            name,
+            f"would speak {here} to the brokers' listener {listener}, which is {some(others)}",
+            "give it the brokers' listener.security.protocol.map, and their ssl.* and sasl.* settings",
+        )
+    elif here in _PROTOCOLS[1:]:
+        yield warning(
+            "inter-broker-security",
+            name,
+            f"speaks {here} to the brokers: pykraft's controllers speak PLAINTEXT only, Kafka's need the brokers' ssl.*"
+            " and sasl.* settings",
+            "for a pykraft controller give the brokers a PLAINTEXT listener and name it in inter.broker.listener.name",
         )
 
 

@@ -78,12 +78,16 @@ class Stage(msgspec.Struct, frozen=True):
 class ZooKeeperFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What ZooKeeper says. `brokers` are its registered ones with their addresses, `not_ready` those of them that
     answer without the migration flag, `silent` those that could not be asked, each with the reason. `replicas` names a
-    partition for each broker that has some. `migration` is None when there is no such znode."""
+    partition for each broker that has some. All but `brokers`, `controller` and `migration` are read before the copy
+    only. `migration` is None when there is no such znode."""
 
     brokers: Mapping[int, str] = {}
     not_ready: Sequence[int] = ()
     silent: Mapping[int, str] = {}
     replicas: Mapping[int, str] = {}
+    topics_without_id: Sequence[str] = ()
+    scram_users: Sequence[str] = ()
+    tokens: Sequence[str] = ()
     reassigning: Sequence[str] = ()
     controller: Controller | None = None
     migration: ZkMigrationLeadershipState | None = None
@@ -238,8 +242,14 @@ def _copy(facts: StatusFacts) -> Stage:
             StageState.DONE,
             f"{len(image.topics_by_name)} topics and {image.partition_count} partitions are in the metadata log",
         )
-    if facts.zookeeper is not None and facts.zookeeper.migration is not None:
-        reason = preconditions.left_from_another_attempt(image, facts.zookeeper.migration)
+    zookeeper = facts.zookeeper
+    if zookeeper is not None:
+        stored = zookeeper.migration
+        reason = (
+            (None if stored is None else preconditions.left_from_another_attempt(image, stored))
+            or preconditions.topics_without_id(zookeeper.topics_without_id)
+            or preconditions.contents_without_record(image.metadata_version, zookeeper.scram_users, zookeeper.tokens)
+        )
         if reason is not None:
             return Stage(StageName.COPY, StageState.BLOCKED, reason)
     return Stage(StageName.COPY, StageState.WAITING, "begins by itself when the stages before are done")

@@ -42,6 +42,9 @@ QUEUED_REQUESTS_MAX = 1_000
 RETRY_PAUSE_MS = 100
 RESPONSE_BYTES_MAX = 104_857_600
 
+PLAINTEXT = 0
+"""The one SecurityProtocol that is spoken here; what is sent to another would be taken for a broken handshake."""
+
 T = TypeVar("T")
 ReadImage = Callable[[Callable[[MetadataImage], ControlRequests]], Awaitable[ControlRequests]]
 """Runs a function on the committed image, between two commits (Writer.read)."""
@@ -151,8 +154,8 @@ class BrokerChannels:
         endpoint = self._endpoint(broker)
         if endpoint is None:
             log.error(
-                "Broker %d has no listener %s: its metadata cannot be sent; set inter.broker.listener.name to the"
-                " brokers' inter-broker listener",
+                "Broker %d has no listener %s without TLS and SASL: its metadata cannot be sent; set"
+                " inter.broker.listener.name to the brokers' inter-broker listener, which must be a PLAINTEXT one",
                 broker.id,
                 self._propagator.listener,
             )
@@ -165,7 +168,8 @@ class BrokerChannels:
         self._channels.pop(broker_id).scope.cancel()
 
     def _endpoint(self, broker: BrokerRegistration) -> Endpoint | None:
-        return broker.listener(self._propagator.listener)
+        endpoint = broker.listener(self._propagator.listener)
+        return endpoint if endpoint is not None and endpoint.security_protocol == PLAINTEXT else None
 
     async def _run_channel(self, channel: _Channel) -> None:
         with channel.scope:

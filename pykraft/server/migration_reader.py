@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Final
 
+from pykraft.migration.client_entities import SCRAM_CODES
 from pykraft.migration.zk_contents import (
     PasswordEncoder,
     ZkContents,
@@ -215,6 +216,14 @@ async def _read_tokens(port: ZooKeeperPort, *, strict: bool) -> dict[str, acl_zn
         if token is not None:
             tokens[token_id] = token
     return tokens
+
+
+async def scram_users(port: ZooKeeperPort) -> list[str]:
+    """The users that have a SCRAM credential."""
+    configs = await _read_configs(port, await _below(port, paths.CONFIG_USERS), strict=False)
+    return [
+        paths.desanitize(path.rpartition("/")[2]) for path, held in configs.items() if held.keys() & SCRAM_CODES.keys()
+    ]
 
 
 async def broker_addresses(port: ZooKeeperPort) -> dict[int, str]:

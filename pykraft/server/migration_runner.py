@@ -58,8 +58,9 @@ from pykraft.migration.zk_contents import PasswordEncoder, PlainPasswords
 from pykraft.protocol.errors import ErrorCode
 from pykraft.server.events import Emit
 from pykraft.server.migration_copy import MetadataWriter, copy_metadata, reconcile
-from pykraft.server.migration_reader import broker_addresses, read_assignments, topic_names
+from pykraft.server.migration_reader import broker_addresses, children, read_assignments, scram_users, topic_names
 from pykraft.server.migration_zookeeper import FencedError, MigrationZooKeeper
+from pykraft.zookeeper import paths
 from pykraft.zookeeper.errors import (
     AuthError,
     ConnectionLossError,
@@ -133,7 +134,9 @@ class MigrationRunner:
         self._emit = emit
         self._now_ms = now_ms
         self._passwords = passwords or PlainPasswords()
-        self.driver = MigrationDriver(config.node_id, voter_ids, rng, self._passwords)
+        self.driver = MigrationDriver(
+            config.node_id, voter_ids, rng, self._passwords, config.inter_broker_listener_name
+        )
         self._leader: LeaderChanged | None = None
         self._leader_news = trio.Event()
         self._timer_at_s = float("inf")
@@ -323,7 +326,10 @@ class MigrationRunner:
                     for broker in brokers:
                         if broker not in replicas:
                             replicas[broker] = f"{name}-{number}"
-        return AssignedBrokersRead(job.job, replicas, without_id)
+        version = await self._writer.read(lambda image: image.metadata_version)
+        users = [] if version.is_scram_supported else await scram_users(self._port)
+        tokens = [] if version.is_delegation_token_supported else await children(self._port, paths.DELEGATION_TOKENS)
+        return AssignedBrokersRead(job.job, replicas, without_id, users, tokens)
 
     async def _copy(self, job: CopyMetadata) -> Copied:
         log.info("Starting ZK migration")

@@ -10,7 +10,7 @@ from pykraft.migration.preflight import WRITTEN_PATHS, Survey
 from pykraft.migration.states import ZkMigrationLeadershipState
 from pykraft.migration.status import ZooKeeperFacts
 from pykraft.migration.zk_contents import PlainPasswords
-from pykraft.server.migration_reader import children, read_assignments, topic_names
+from pykraft.server.migration_reader import children, read_assignments, scram_users, topic_names
 from pykraft.server.migration_zookeeper import state_from
 from pykraft.server.quorum_client import AskError, connected
 from pykraft.zookeeper import paths, znodes
@@ -52,12 +52,15 @@ async def zookeeper_facts(port: ZooKeeperPort, *, before_copy: bool, ask_timeout
     if not before_copy:
         return ZooKeeperFacts(brokers=texts, controller=holder, migration=migration)
     not_ready, silent = await _ask_brokers(brokers, ask_timeout_s)
-    replicas, reassigning = await _assignments(port)
+    replicas, reassigning, without_id = await _assignments(port)
     return ZooKeeperFacts(
         brokers=texts,
         not_ready=not_ready,
         silent=silent,
         replicas=replicas,
+        topics_without_id=without_id,
+        scram_users=await scram_users(port),
+        tokens=await children(port, paths.DELEGATION_TOKENS),
         reassigning=reassigning,
         controller=holder,
         migration=migration,
@@ -73,22 +76,26 @@ async def _brokers(port: ZooKeeperPort) -> dict[int, BrokerRegistration]:
     }  # fmt: skip
 
 
-async def _assignments(port: ZooKeeperPort) -> tuple[dict[int, str], list[str]]:
-    """A partition for each broker with replicas, and what is being reassigned; topics marked for deletion left out."""
+async def _assignments(port: ZooKeeperPort) -> tuple[dict[int, str], list[str], list[str]]:
+    """A partition for each broker with replicas, what is being reassigned, topics without id; those marked for
+    deletion left out."""
     names, deleting = await topic_names(port)
     gone = set(deleting)
     replicas: dict[int, str] = {}
     reassigning: list[str] = []
+    without_id: list[str] = []
     async for chunk in read_assignments(port, [name for name in names if name not in gone], PlainPasswords()):
         for name, topic in chunk.items():
             if topic.assignment is None:
                 continue
+            if topic.assignment.topic_id is None:
+                without_id.append(name)
             for number, brokers in topic.assignment.partitions.items():
                 for broker in brokers:
                     replicas.setdefault(broker, f"{name}-{number}")
             moving = {**topic.assignment.adding_replicas, **topic.assignment.removing_replicas}
             reassigning += [f"{name}-{number}" for number, changing in sorted(moving.items()) if changing]
-    return replicas, reassigning
+    return replicas, reassigning, without_id
 
 
 async def _ask_brokers(brokers: Mapping[int, BrokerRegistration], timeout_s: float) -> tuple[list[int], dict[int, str]]:

@@ -22,7 +22,7 @@ from pykraft.image.metadata_image import MetadataImage
 from pykraft.image.metadata_version import MetadataVersion
 from pykraft.log.batch import decode_batch
 from pykraft.migration.states import MigrationDriverState
-from pykraft.migration.zk_contents import PlainPasswords
+from pykraft.migration.zk_contents import PasswordEncoder, PlainPasswords
 from pykraft.migration.zk_writer import ZkWriter
 from pykraft.protocol.jsonconv import from_json, to_json
 from pykraft.protocol.record_frame import ApiMessageAndVersion, decode_record
@@ -194,6 +194,7 @@ async def house(
     metadata_version: MetadataVersion = MetadataVersion.IBP_3_9_IV0,
     lead: bool = True,
     register_controller: bool = True,
+    passwords: PasswordEncoder | None = None,
 ) -> AsyncIterator[House]:
     """Run writer and runner on a log; `lead` activates and tells the runner so."""
     log = log if log is not None else Log()
@@ -228,6 +229,7 @@ async def house(
         rng=Random(2),
         emit=emit,
         now_ms=lambda: 1_700_000_000_000,
+        passwords=passwords,
     )
     writer.subscribe(runner.publish)
     made = House(port, log, writer, runner, channels, events, image)

@@ -3,32 +3,39 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from random import Random
 from typing import Any
 
 import pytest
 import trio
 
+from pykraft.controller.config import ControllerConfig
+from pykraft.controller.errors import ApiError
 from pykraft.image.metadata_version import MetadataVersion
-from pykraft.image.model import ZkMigrationState
-from pykraft.migration.copy import BatchBuffer, leftover_records, other_records, topic_records
+from pykraft.image.model import ConfigResource, ZkMigrationState
+from pykraft.image.model import ResourceType as ImageResourceType
+from pykraft.migration.copy import BatchBuffer, Manifest, leftover_records, other_records, topic_records
 from pykraft.migration.states import MigrationDriverState as S
-from pykraft.migration.zk_contents import ZkContents, ZkTopic
+from pykraft.migration.zk_contents import PlainPasswords, ZkContents, ZkTopic
+from pykraft.protocol.errors import ErrorCode
 from pykraft.protocol.record_frame import ApiMessageAndVersion
 from pykraft.protocol.records.abort_transaction_record import AbortTransactionRecord
+from pykraft.protocol.records.client_quota_record import ClientQuotaRecord
 from pykraft.protocol.records.config_record import ConfigRecord
 from pykraft.protocol.records.feature_level_record import FeatureLevelRecord
 from pykraft.protocol.records.no_op_record import NoOpRecord
 from pykraft.protocol.records.partition_record import PartitionRecord
+from pykraft.protocol.records.producer_ids_record import ProducerIdsRecord
 from pykraft.protocol.records.zk_migration_state_record import ZkMigrationStateRecord
 from pykraft.protocol.uuids import uuid_to_text
-from pykraft.server.migration_copy import read_ahead
+from pykraft.server.migration_copy import copy_metadata, read_ahead
 from pykraft.testing.fake_zookeeper import FakeZooKeeper, Fault, FaultKind, On
 from pykraft.zookeeper import paths
 from pykraft.zookeeper.acl_znodes import AclEntry, AclResource, Operation, PermissionType, ResourceType
 from pykraft.zookeeper.paths import PatternType
 from pykraft.zookeeper.port import ANY_VERSION, Create, Delete, SetData
-from pykraft.zookeeper.znodes import PartitionState, TopicAssignment, ZnodeError
+from pykraft.zookeeper.znodes import PartitionState, ProducerIdBlock, TopicAssignment, ZnodeError
 
 from .house import NODE_ID, House, Log, content, house, make
 from .test_zk_writer import Sides, acl, config, quota, scram, topic
@@ -157,10 +164,68 @@ def test_c46_a_batch_is_full_at_its_minimum_and_never_splits_an_entity() -> None
         ([100, 99, 500, 3], [699, 3]),
         ([1] * 450, [200, 200, 50]),
     ]:
-        buffer = BatchBuffer(200)
+        buffer = BatchBuffer(ControllerConfig().zookeeper_metadata_migration_min_batch_size)
         batches = [*(buffer.add(entity(size)) for size in sizes), buffer.flush()]
         assert [len(batch) for batch in batches if batch] == expected
         assert buffer.flush() is None
+
+
+def test_c34_the_next_producer_id_is_the_first_of_the_next_block() -> None:
+    """KAFKA-15552: with the first of the block that a broker holds, ids would be handed out twice."""
+    block = ProducerIdBlock(broker=2, block_start=1000, block_end=1999)
+    ((record,),) = other_records(ZkContents(producer_ids=block), Random(1))
+    assert record == ApiMessageAndVersion(
+        ProducerIdsRecord(broker_id=2, broker_epoch=-1, next_producer_id=2000), version=0
+    )
+
+
+def test_c31_the_default_of_all_brokers_has_the_empty_name() -> None:
+    """KAFKA-15374: it is no broker's id."""
+    contents = ZkContents(broker_configs={"/config/brokers/<default>": {"a": "1"}, "/config/brokers/7": {"a": "2"}})
+    records: list[Any] = [message for batch in other_records(contents, Random(1)) for message, _ in batch]
+    assert [(r.resource_type, r.resource_name, r.value) for r in records] == [(4, "7", "2"), (4, "", "1")]
+    manifest = Manifest()
+    manifest.add([ApiMessageAndVersion(record, 0) for record in records], 0.0)
+    assert manifest.brokers == set()
+
+
+@pytest.mark.parametrize(
+    ("path", "entity"),
+    [
+        ("/config/users/a%40b%20c", [("user", "a@b c")]),
+        ("/config/users/<default>", [("user", None)]),
+        ("/config/clients/%3Cdefault%3E", [("client-id", "<default>")]),
+        ("/config/users/%2F/clients/<default>", [("user", "/"), ("client-id", None)]),
+        ("/config/ips/10.0.0.1", [("ip", "10.0.0.1")]),
+    ],
+)
+def test_c53_names_of_quota_entities_are_read_unescaped(path: str, entity: list[tuple[str, str | None]]) -> None:
+    """KAFKA-16222, 16411: and the default is none, not an empty name."""
+    ((record,),) = other_records(ZkContents(client_entities={path: {"producer_byte_rate": "7"}}), Random(1))
+    message = record.message
+    assert isinstance(message, ClientQuotaRecord)
+    assert [(part.entity_type, part.entity_name) for part in message.entity] == entity
+
+
+async def test_l13_nothing_is_copied_without_a_beginning() -> None:
+    """Kafka goes on, and the records come outside any transaction."""
+
+    class Refuses:
+        writes = 0
+
+        async def read(self, fn: Any) -> Any:
+            raise AssertionError("nothing to read")
+
+        async def write(self, op: Any, *, runs_in_premigration: bool = False) -> Any:
+            self.writes += 1
+            if self.writes == 1:
+                return None
+            raise ApiError(ErrorCode.UNKNOWN_SERVER_ERROR, "the log is full")
+
+    writer, server = Refuses(), server_with(topic_nodes("t"))
+    with pytest.raises(ApiError, match="the log is full"):
+        await copy_metadata(server.connect(), writer, PlainPasswords(), Random(1), 200)
+    assert writer.writes == 2, "what another attempt left is aborted, then the beginning fails"
 
 
 # -- in the house ------------------------------------------------------------------------------------------------
@@ -275,6 +340,74 @@ async def test_where_the_copy_ended_is_stored_before_anything_else(autojump_cloc
         await trio.sleep(1)
         assert content(server, paths.MIGRATION)["kraft_metadata_offset"] == h.image.offset
         assert h.state is S.SYNC_KRAFT_TO_ZK
+
+
+class Reversed:
+    """Secrets back to front in ZooKeeper."""
+
+    def encode(self, password: str) -> str:
+        return password[::-1]
+
+    decode = encode
+
+
+async def test_c10_c21_c40_secrets_are_read_and_written_encrypted_and_never_logged(
+    autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """KAFKA-14801, 15004."""
+    caplog.set_level("DEBUG")
+    name = "listener.name.x.ssl.key.password"
+    server = server_with({"/config/brokers/0": json.dumps({"config": {name: "terces-a"}})})
+    make(server, scram_nodes("u"))
+    async with house(server.connect(), passwords=Reversed()) as h:
+        await until_copied(h)
+        broker = ConfigResource(ImageResourceType.BROKER, "0")
+        assert h.image.configs[broker] == {name: "a-secret"}
+        await h.write(ConfigRecord(resource_type=4, resource_name="0", name=name, value="the-other-secret"))
+        await h.until_written()
+        assert content(server, "/config/brokers/0")["config"] == {name: "terces-rehto-eht"}
+        told = caplog.text + json.dumps(h.events)
+        assert "Completed migration of metadata" in told
+        for secret in ("a-secret", "terces", "the-other-secret", "ZGVyaXZlZA", "derived"):
+            assert secret not in told
+
+
+def scram_nodes(user: str) -> dict[str, bytes | str | None]:
+    credential = "salt=cw==,stored_key=ZGVyaXZlZA==,server_key=ZGVyaXZlZA==,iterations=4096"
+    return {f"/config/users/{user}": json.dumps({"config": {"SCRAM-SHA-256": credential}})}
+
+
+async def test_c16_credentials_wait_for_a_level_that_has_a_record_for_them(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    server = server_with({**topic_nodes("t"), **scram_nodes("a%40b")})
+    make(server, {paths.delegation_token("tok"): "{}"})
+    async with house(server.connect(), lead=False) as h:
+        await bootstrap(h, MetadataVersion.IBP_3_4_IV0)
+        await h.register_brokers(0, 1)
+        await h.until(lambda: "SCRAM credentials of user a@b" in h.waiting())
+        server.tree.multi([Delete("/config/users/a%40b", ANY_VERSION)], 0, ())
+        await h.until(lambda: "delegation token tok" in h.waiting())
+        assert content(server, paths.CONTROLLER)["brokerid"] == 0, "the brokers still have their controller"
+        server.tree.multi([Delete(paths.delegation_token("tok"), ANY_VERSION)], 0, ())
+        await h.until_written()
+
+
+async def test_c36_the_manifest_counts_each_record_once(
+    autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """KAFKA-15435: also where several batches are read."""
+    caplog.set_level("INFO")
+    server = server_with({**topic_nodes("a", 1_500), **topic_nodes("b", 700), "/config/users/u": '{"config":{}}'})
+    async with house(server.connect()) as h:
+        await until_copied(h)
+        copied = next(e for e in h.events if e["event"] == "migration_copied")
+        assert (copied["records"], copied["topics"], copied["partitions"]) == (2_202, 2, 2_200)
+        written = Counter(type(message).__name__ for message, _ in h.log.decoded())
+        assert (written["TopicRecord"], written["PartitionRecord"]) == (2, 2_200)
+        assert "2202 records were generated" in caplog.text
+        assert "{'TopicRecord': 2, 'PartitionRecord': 2200}" in caplog.text
+        assert "Saw 2 brokers in the migrated metadata [0, 1]" in caplog.text
 
 
 @pytest.mark.parametrize("version", [MetadataVersion.IBP_3_4_IV0, MetadataVersion.IBP_3_5_IV2])

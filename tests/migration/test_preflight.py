@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from pykraft.migration.preflight import ClusterFacts, Finding, Severity, Survey, check_zookeeper
-from pykraft.migration.preflight_properties import check_properties
+from pykraft.migration.preflight_properties import STANDARD_AUTHORIZER, check_properties
 from pykraft.zookeeper.acls import CREATOR_ALL_WORLD_READ, WORLD_ALL
 from pykraft.zookeeper.dump import TreeDump, ZnodeDump, tree_from_json
 from pykraft.zookeeper.errors import ZkCode
@@ -49,7 +49,12 @@ def test_a_healthy_cluster_has_no_findings() -> None:
     findings, facts = check_zookeeper(Survey(tree=recorded(), acls={"/controller_epoch": WORLD_ALL}))
     assert findings == []
     assert sorted(facts.brokers) == [0, 1, 2]
-    assert (facts.has_acls, facts.has_tokens, facts.is_migrated) == (True, True, False)
+    assert (facts.has_acls, bool(facts.tokens), facts.scram_users, facts.is_migrated) == (
+        True,
+        True,
+        ["alice", "bob@EXAMPLE.COM"],
+        False,
+    )
 
 
 TREE_CASES: dict[str, tuple[str, Callable[[TreeDump], None]]] = {
@@ -154,8 +159,6 @@ def test_c27_healthy_files_have_no_findings() -> None:
         ("zookeeper-connect", "b0", {"zookeeper.connect": None}),
         ("zookeeper-connect", "controller", {"zookeeper.connect": None}),
         ("chroot", "b0", {"zookeeper.connect": "zk:2181/kafka"}),
-        ("generated-broker-id", "b0", {"broker.id": None}),
-        ("generated-broker-id", "b0", {"broker.id": "-1"}),
         ("broker-id", "b0", {"node.id": "7"}),
         ("broker-id", "b0", {"broker.id": "1001"}),
         ("id-clash", "b0", {"broker.id": "1"}),
@@ -166,15 +169,12 @@ def test_c27_healthy_files_have_no_findings() -> None:
         ("controller-listener-names", "b0", {"controller.listener.names": None}),
         ("controller-listener-names", "b0", {"controller.listener.names": "PLAINTEXT"}),
         ("listener-protocol-map", "b0", {"listener.security.protocol.map": None}),
-        ("inter-broker-listener", "b0", {"inter.broker.listener.name": "INTERNAL"}),
-        ("inter-broker-listener", "controller", {"inter.broker.listener.name": "INTERNAL"}),
         ("inter-broker-protocol", "b0", {"inter.broker.protocol.version": "3.3"}),
         ("inter-broker-protocol", "b0", {"inter.broker.protocol.version": "2.8-IV1"}),
         ("inter-broker-protocol", "b0", {"inter.broker.protocol.version": "newest"}),
         ("not-the-same", "b0", {"inter.broker.protocol.version": "3.8"}),
         ("not-the-same", "b0", {"password.encoder.secret": "a"}),
         ("metadata-version", "controller", {"inter.broker.protocol.version": "3.8"}),
-        ("several-log-dirs", "b0", {"log.dirs": "/a,/b", "inter.broker.protocol.version": "3.6"}),
         ("authorizer", "b0", {"authorizer.class.name": "kafka.security.auth.SimpleAclAuthorizer"}),
         ("authorizer", "b0", {"authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer"}),
         ("authorizer", "controller", {"authorizer.class.name": None}),
@@ -192,6 +192,18 @@ def test_each_precondition_in_properties(code: str, file: str, changes: dict[str
     findings = check_properties({**other, file: changed}, facts(), CONNECT)
     assert code in codes(findings), findings
     assert all(finding.problem and finding.remedy for finding in findings)
+
+
+def changed_file(name: str, changes: dict[str, str | None]) -> dict[str, dict[str, str]]:
+    """FILES with one of them changed; None takes a key out."""
+    return {**FILES, name: {key: value for key, value in {**FILES[name], **changes}.items() if value is not None}}
+
+
+@pytest.mark.parametrize("directories", ["/a,/b", "/a"])
+def test_c32_several_log_dirs_need_directory_ids(directories: str) -> None:
+    """KAFKA-15450: a ZooKeeper-mode broker before 3.7-IV2 does not start in migration mode with more than one."""
+    files = changed_file("b0", {"log.dirs": directories, "inter.broker.protocol.version": "3.7-IV1"})
+    assert ("several-log-dirs" in codes(check_properties(files, facts(), CONNECT))) is (directories == "/a,/b")
 
 
 def test_c33_several_log_dirs_are_fine_where_directories_have_ids() -> None:
@@ -217,9 +229,106 @@ def test_a_broker_that_nobody_named_is_a_warning() -> None:
 
 
 def test_kraft_mode_brokers_after_the_copy() -> None:
-    kraft = {
-        key: value for key, value in BROKER.items()
-        if key not in ("zookeeper.connect", "zookeeper.metadata.migration.enable", "broker.id")
-    } | {"process.roles": "broker", "node.id": "0",
-         "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer"}  # fmt: skip
-    assert check_properties({**FILES, "b0": kraft}, facts(is_migrated=True), CONNECT) == []
+    assert check_properties({**FILES, "b0": kraft_mode()}, facts(is_migrated=True), CONNECT) == []
+
+
+@pytest.mark.parametrize("changes", [{"broker.id": None}, {"broker.id": "-1"}, {"broker.id": ""}])
+@pytest.mark.parametrize("generation", [None, "true", "false"])
+def test_c65_c68_an_id_that_zookeeper_generated_must_be_written_down(
+    changes: dict[str, str | None], generation: str | None
+) -> None:
+    """KAFKA-17543, 17042; a broker with its id written down may keep broker.id.generation.enable."""
+    given = {"broker.id.generation.enable": generation}
+    found = check_properties(changed_file("b0", changes | given), facts(), CONNECT)
+    assert codes(found) == ["generated-broker-id"]
+    assert "set broker.id to the id in the broker's meta.properties" in found[0].remedy
+    assert codes(check_properties(changed_file("b0", given), facts(), CONNECT)) == []
+
+
+def kraft_mode(**changes: str) -> dict[str, str]:
+    """Broker 0 after its restart in KRaft mode."""
+    old = ("zookeeper.connect", "zookeeper.metadata.migration.enable", "broker.id")
+    return {key: value for key, value in BROKER.items() if key not in old} | {
+        "process.roles": "broker", "node.id": "0", "authorizer.class.name": STANDARD_AUTHORIZER, **changes
+    }  # fmt: skip
+
+
+def test_c66_a_control_plane_listener_stays_while_migrating_and_goes_with_kraft_mode() -> None:
+    """KAFKA-17788, 17790."""
+    control = {
+        "control.plane.listener.name": "CONTROL", "listeners": f"{BROKER['listeners']},CONTROL://:9095",
+        "listener.security.protocol.map": f"{BROKER['listener.security.protocol.map']},CONTROL:PLAINTEXT",
+    }  # fmt: skip
+    found = check_properties({**FILES, "b0": {**BROKER, **control}}, facts(), CONNECT)
+    assert (codes(found), codes(found, Severity.WARNING)) == ([], ["control-plane-listener"])
+    left = kraft_mode(**{"control.plane.listener.name": "CONTROL"})
+    found = check_properties({**FILES, "b0": left}, facts(is_migrated=True), CONNECT)
+    assert [(finding.code, finding.problem) for finding in found] == [
+        ("zookeeper-left", "has control.plane.listener.name in KRaft mode")
+    ]
+
+
+@pytest.mark.parametrize(("version", "warned"), [("3.4", True), ("3.5", True), ("3.6", False), ("3.9", False)])
+def test_c7_c27_an_authorizer_needs_brokers_of_3_5_1(version: str, warned: bool) -> None:
+    """KAFKA-14621 forbade it, KAFKA-15098 allowed it; which release runs below that level cannot be told."""
+    found = check_properties({"b0": {**BROKER, "inter.broker.protocol.version": version}})
+    assert ([finding.code for finding in found if "3.5.1" in finding.remedy] == ["authorizer"]) is warned
+    assert codes(found) == []
+    without = {key: value for key, value in BROKER.items() if key != "authorizer.class.name"}
+    found = check_properties({"b0": {**without, "inter.broker.protocol.version": version}})
+    assert "authorizer" not in codes(found, Severity.WARNING)
+
+
+@pytest.mark.parametrize(
+    ("version", "blocked", "warned"),
+    [("3.3", True, False), ("3.4", False, True), ("3.6-IV0", False, True), ("3.6-IV1", False, False)],
+)
+def test_c50_a_migration_begins_at_3_6_iv1_or_below_it_with_the_controller_of_that_release(
+    version: str, blocked: bool, warned: bool
+) -> None:
+    """KAFKA-17457."""
+    found = check_properties({"b0": {**BROKER, "inter.broker.protocol.version": version}})
+    assert ("inter-broker-protocol" in codes(found)) is blocked
+    assert ("inter-broker-protocol" in codes(found, Severity.WARNING)) is warned
+
+
+@pytest.mark.parametrize(
+    ("version", "missing"),
+    [
+        ("3.5-IV1", "the SCRAM credentials of user alice, bob@EXAMPLE.COM"),
+        ("3.6-IV1", "the delegation token gIUbD9FlTd65RugLXNZXiQ"),
+        ("3.6-IV2", None),
+    ],
+)
+def test_c16_what_a_level_has_no_record_for_is_named(version: str, missing: str | None) -> None:
+    files = changed_file("b0", {"inter.broker.protocol.version": version})
+    found = [each for each in check_properties(files, facts(), CONNECT) if each.code == "no-record"]
+    assert [each.subject for each in found] == ([] if missing is None else ["b0"])
+    assert all(missing is not None and missing in each.problem for each in found)
+
+
+INTERNAL = {"inter.broker.listener.name": "INTERNAL"}
+SECURE = {"inter.broker.listener.name": "SASL_PLAINTEXT"}
+
+
+@pytest.mark.parametrize(
+    ("file", "changes", "code"),
+    [
+        ("b0", INTERNAL, "inter-broker-listener"),
+        ("controller", INTERNAL, "inter-broker-listener"),
+        ("controller", {**SECURE, "listener.security.protocol.map": "SASL_PLAINTEXT:SSL"}, "inter-broker-security"),
+        ("controller", SECURE, None),
+    ],
+)
+def test_c59_the_controller_needs_the_brokers_listener_and_its_security(
+    file: str, changes: dict[str, str | None], code: str | None
+) -> None:
+    """KAFKA-15670; and pykraft's own controllers can do without TLS and SASL only."""
+    files = changed_file(file, changes)
+    if changes.keys() & SECURE.keys() and changes["inter.broker.listener.name"] == "SASL_PLAINTEXT":
+        files |= {name: {**files[name], **SECURE} for name in ("b0", "b1", "b2")}
+    found = check_properties(files, facts(), CONNECT)
+    assert codes(found) == ([] if code is None else [code])
+    if code is None:
+        assert codes(found, Severity.WARNING) == ["inter-broker-security"]
+        assert "pykraft's controllers speak PLAINTEXT only" in found[0].problem

@@ -20,6 +20,7 @@ from pykraft.protocol.records.broker_registration_change_record import BrokerReg
 from pykraft.protocol.records.partition_change_record import PartitionChangeRecord
 from pykraft.protocol.records.partition_record import PartitionRecord
 from pykraft.protocol.records.register_broker_record import BrokerEndpoint, RegisterBrokerRecord
+from pykraft.protocol.records.remove_topic_record import RemoveTopicRecord
 from pykraft.protocol.records.topic_record import TopicRecord
 from pykraft.server import broker_channels
 from pykraft.server.broker_channels import BrokerChannels
@@ -37,6 +38,7 @@ class Broker:
 
     def __init__(self) -> None:
         self.received: list[tuple[ApiKey, Any]] = []
+        self.versions: dict[ApiKey, int] = {}
         self.deaf = False
         self.refused = 0
         self.changed = trio.Event()
@@ -63,6 +65,7 @@ class Broker:
                     answer = encode_response(key, header.request_api_version, header.correlation_id, ANSWERS[key]())
                     await stream.send_all(len(answer).to_bytes(4, "big") + answer)
                     self.received.append((key, body))
+                    self.versions[key] = header.request_api_version
                     self._notify()
 
     def _notify(self) -> None:
@@ -88,14 +91,14 @@ class Cluster:
         for record in records:
             self.image.apply(record, self.image.offset + 1, 3)
 
-    def register(self, epoch: int) -> None:
+    def register(self, epoch: int, *ends: BrokerEndpoint, broker_id: int = 1, zk: bool = True) -> None:
         self.apply(
             RegisterBrokerRecord(
-                broker_id=1,
-                is_migrating_zk_broker=True,
+                broker_id=broker_id,
+                is_migrating_zk_broker=zk,
                 broker_epoch=epoch,
                 fenced=False,
-                end_points=[BrokerEndpoint(name="PLAINTEXT", host="127.0.0.1", port=self.broker.port)],
+                end_points=list(ends) or [BrokerEndpoint(name="PLAINTEXT", host="127.0.0.1", port=self.broker.port)],
             )
         )
 
@@ -182,3 +185,53 @@ async def test_a_fenced_broker_has_no_channel_and_a_new_registration_gets_everyt
         cluster.publish()
         await cluster.broker.wait_for(lambda: len(cluster.broker.received) == 4)
         assert [body.broker_epoch for _, body in cluster.broker.received[2:]] == [11, 11]
+
+
+async def test_c13_only_unfenced_brokers_in_zookeeper_mode_have_a_channel() -> None:
+    """KAFKA-14918; Kafka's MigrationPropagatorTest.testCalculateBrokerChanges."""
+    async with running() as cluster:
+        cluster.register(20, broker_id=2, zk=False)
+        cluster.register(30, broker_id=3)
+        cluster.apply(BrokerRegistrationChangeRecord(broker_id=3, broker_epoch=30, fenced=1))
+        cluster.channels.publish_full(cluster.image, 6)
+        assert cluster.channels.statistics().keys() == {1}
+        cluster.publish(BrokerRegistrationChangeRecord(broker_id=3, broker_epoch=30, fenced=-1))
+        assert cluster.channels.statistics().keys() == {1, 3}
+        cluster.register(40, broker_id=1, zk=False)
+        cluster.publish()
+        assert cluster.channels.statistics().keys() == {3}, "a broker that came back in KRaft mode reads the log"
+        cluster.register(50, broker_id=1)
+        cluster.publish()
+        assert cluster.channels.statistics().keys() == {1, 3}, "and one that went back to ZooKeeper mode does not"
+
+
+async def test_c18_requests_have_the_versions_of_every_level_that_can_migrate() -> None:
+    """KAFKA-15007. From 3.4-IV0 on these are the newest, and the only ones that say isKRaftController."""
+    async with running() as cluster:
+        cluster.channels.publish_full(cluster.image, 6)
+        await cluster.broker.wait_for(lambda: len(cluster.broker.received) == 2)
+        cluster.publish(RemoveTopicRecord(topic_id=TOPIC))
+        await cluster.broker.wait_for(lambda: len(cluster.broker.versions) == 3)
+        assert cluster.broker.versions == {
+            ApiKey.LEADER_AND_ISR: 7,
+            ApiKey.UPDATE_METADATA: 8,
+            ApiKey.STOP_REPLICA: 4,
+        }
+        assert all(body.is_kraft_controller for _, body in cluster.broker.received)
+
+
+async def test_c59_brokers_are_reached_on_their_inter_broker_listener(caplog: pytest.LogCaptureFixture) -> None:
+    """KAFKA-15670. What asks for TLS or SASL is not spoken to, and that is said."""
+    async with running() as cluster:
+        client = BrokerEndpoint(name="CLIENT", host="127.0.0.1", port=1)
+        inter_broker = BrokerEndpoint(name="PLAINTEXT", host="127.0.0.1", port=cluster.broker.port)
+        cluster.register(11, client, inter_broker)
+        cluster.channels.publish_full(cluster.image, 6)
+        await cluster.broker.wait_for(lambda: len(cluster.broker.received) == 2)
+        assert caplog.text == ""
+        for ends in ([client], [BrokerEndpoint(name="PLAINTEXT", host="127.0.0.1", port=1, security_protocol=3)]):
+            cluster.register(12, *ends)
+            caplog.clear()
+            cluster.publish()
+            assert cluster.channels.statistics() == {}
+            assert "Broker 1 has no listener PLAINTEXT without TLS and SASL" in caplog.text
