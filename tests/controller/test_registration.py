@@ -11,9 +11,9 @@ from pykraft.controller.errors import ApiError
 from pykraft.controller.registration import register_broker
 from pykraft.image.metadata_version import FEATURE_NAME, MetadataVersion
 from pykraft.image.model import ZkMigrationState
-from pykraft.protocol.errors import ErrorCode
+from pykraft.protocol.errors import EncodeError, ErrorCode
 from pykraft.protocol.messages.broker_registration_request import BrokerRegistrationRequestData, Feature, Listener
-from pykraft.protocol.record_frame import ApiMessageAndVersion
+from pykraft.protocol.record_frame import ApiMessageAndVersion, decode_record, encode_record
 from pykraft.protocol.records.broker_registration_change_record import BrokerRegistrationChangeRecord
 from pykraft.protocol.records.feature_level_record import FeatureLevelRecord
 from pykraft.protocol.records.partition_change_record import PartitionChangeRecord
@@ -264,6 +264,63 @@ def test_the_record_holds_what_the_metadata_version_has_room_for(version: Metada
         ("B", "b", 2, 3),
     ]
     assert record.log_dirs == ([directory_of(1)] if record_version == 3 else [])
+
+
+@pytest.mark.parametrize("migrating", [True, False])
+@pytest.mark.parametrize("version", [V.IBP_3_4_IV0, V.IBP_3_7_IV1, V.IBP_3_9_IV0])
+def test_c1_request_and_record_say_that_a_broker_is_in_zookeeper_mode(version: V, migrating: bool) -> None:
+    """KAFKA-14304: from version 1 of the request and 2 of the record on; its epoch is the log's, not ZooKeeper's."""
+    cluster = Cluster(version, migration=True, state=ZkMigrationState.MIGRATION)
+    sent = cluster.registration(1, is_migrating_zk_broker=migrating, features=levels(version, version))
+    sent.log_dirs, sent.previous_broker_epoch = [], -1
+    received = BrokerRegistrationRequestData.decode(sent.encode(1), 1)
+    assert received.is_migrating_zk_broker is migrating
+    if version.is_directory_assignment_supported:
+        received.log_dirs = [directory_of(1)]
+    assert answer(cluster, received) is NONE
+    [written] = cluster.written
+    record = decode_record(encode_record(written.message, written.version)).message
+    assert isinstance(record, RegisterBrokerRecord)
+    assert (written.version >= 2, record.is_migrating_zk_broker) == (True, migrating)
+    assert record.broker_epoch == cluster.image.offset
+    assert cluster.image.brokers[1].is_migrating_zk_broker is migrating
+
+
+def test_c1_versions_before_the_flag_cannot_say_it() -> None:
+    cluster = Cluster(migration=True, state=ZkMigrationState.MIGRATION)
+    with pytest.raises(EncodeError, match="isMigratingZkBroker"):
+        BrokerRegistrationRequestData(is_migrating_zk_broker=True, cluster_id=CLUSTER_ID).encode(0)
+    with pytest.raises(EncodeError, match="isMigratingZkBroker"):
+        encode_record(RegisterBrokerRecord(is_migrating_zk_broker=True), 1)
+    assert not cluster.image.brokers
+
+
+@pytest.mark.parametrize(
+    ("release", "migrating", "listener", "expected"),
+    [
+        ("3.9", True, "CLIENT", INVALID),
+        ("3.9", True, "INTERNAL", NONE),
+        ("3.9", False, "CLIENT", NONE),
+        ("3.8", True, "CLIENT", NONE),
+    ],
+)
+def test_c63_a_broker_in_zookeeper_mode_names_the_listener_it_is_reached_at(
+    release: str, migrating: bool, listener: str, expected: ErrorCode
+) -> None:
+    """KAFKA-16468; controllers of earlier releases take it, and the migration waits before the claim instead."""
+    cluster = Cluster(migration=True, state=ZkMigrationState.MIGRATION, inter_broker_listener_name="INTERNAL")
+    request = cluster.registration(1, is_migrating_zk_broker=migrating, listeners=[Listener(listener, "h", 1, 0)])
+    assert answer(cluster, request, release) is expected
+
+
+@pytest.mark.parametrize(("release", "version"), [("3.7", V.IBP_3_7_IV4), ("3.8", V.IBP_3_8_IV0)])
+def test_c70_a_newer_broker_registers_with_the_controller_of_an_older_release(release: str, version: V) -> None:
+    """KAFKA-17497: a broker of 3.9 in the version that such a controller offers, with all features it knows."""
+    cluster = Cluster(version, migration=True, state=ZkMigrationState.PRE_MIGRATION)
+    newer = [Feature("group.version", 0, 1), Feature("kraft.version", 0, 1), Feature("transaction.version", 0, 2)]
+    sent = cluster.registration(1, is_migrating_zk_broker=True, features=[*levels(version, version), *newer])
+    assert answer(cluster, BrokerRegistrationRequestData.decode(sent.encode(3), 3), release) is NONE
+    assert cluster.image.brokers[1].is_migrating_zk_broker
 
 
 @pytest.mark.parametrize(("release", "expected"), [("3.4", NONE), ("3.5", NOT_REGISTERED), ("3.9", NOT_REGISTERED)])

@@ -401,6 +401,23 @@ async def test_what_exists_decides_and_not_what_was_guessed(
     assert nodes["/box"].version == 0
 
 
+async def test_l3_the_version_is_carried_over_what_existed_already(
+    server: FakeZooKeeper, zookeeper: MigrationZooKeeper
+) -> None:
+    """Kafka keeps the old version after NODEEXISTS although the last transaction of the topic was applied."""
+    state = await claimed(zookeeper)
+    make(server, {paths.topic("t"): "{}", paths.topic_partition_state("t", 0): "old"})
+    create = operation(
+        Create(paths.topic("t"), b"{}"),
+        Create(paths.topic_partitions("t")),
+        *(Create(f"{paths.topic_partitions('t')}/{n}{rest}", b"new") for n in range(400) for rest in ("", "/state")),
+    )
+    for _ in range(3):
+        state = await zookeeper.write(create, state, store=True)
+        assert state.migration_zk_version == server.tree.nodes[paths.MIGRATION].version
+    assert text(server, paths.topic_partition_state("t", 0)) == "new"
+
+
 async def test_operations_split_over_transactions_are_put_right_in_order(
     server: FakeZooKeeper, zookeeper: MigrationZooKeeper
 ) -> None:

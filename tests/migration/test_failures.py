@@ -10,6 +10,7 @@ from typing import Any, Final
 import pytest
 import trio
 
+from pykraft.migration.states import EMPTY
 from pykraft.migration.states import MigrationDriverState as S
 from pykraft.protocol.records.access_control_entry_record import AccessControlEntryRecord
 from pykraft.protocol.records.client_quota_record import ClientQuotaRecord, EntityData
@@ -127,7 +128,7 @@ class Meddled:
 
     inner: FakeZooKeeperPort
     at: int = -1
-    before: Callable[[], None] = lambda: None
+    before: Callable[[], object] = lambda: None
     after: Callable[[], None] = lambda: None
     requests: int = field(default=0, init=False)
 
@@ -375,7 +376,42 @@ async def test_c11_an_expired_session_in_the_middle_of_it_all(autojump_clock: tr
         assert h.states().count("DUAL_WRITE") == 1
 
 
-async def test_two_controllers_in_turn_each_fence_the_one_before(autojump_clock: trio.testing.MockClock) -> None:
+async def test_c26_a_leader_change_is_heard_of_without_any_metadata(autojump_clock: trio.testing.MockClock) -> None:
+    """A controller that lost the quorum gets no records any more to learn it from."""
+    server = zookeeper()
+    async with house(server.connect()) as h:
+        await h.register_brokers(0, 1)
+        await h.until_written()
+        records = len(h.log.records)
+        h.runner.leader_changed(None, 2)
+        await h.until_state(S.INACTIVE)
+        assert h.channels.sent[-1] == "stop"
+        h.runner.leader_changed(NODE_ID, 3)
+        await h.until_written()
+        assert len(h.log.records) == records
+        assert json.loads(server.tree.nodes[paths.CONTROLLER].data or b"")["kraftControllerEpoch"] == 3
+
+
+async def test_c49_the_predecessor_may_write_migration_at_any_moment(autojump_clock: trio.testing.MockClock) -> None:
+    """KAFKA-16171: a version of `/migration` that was read is no longer right when the claim is made."""
+    counted = Meddled(zookeeper().connect())
+    async with house(counted) as h:
+        await h.register_brokers(0, 1)
+        await h.until_written()
+    for at in range(counted.requests):
+        server = zookeeper()
+        make(server, {paths.MIGRATION: EMPTY.encode()})
+        late = SetData(paths.MIGRATION, EMPTY.with_leader(NODE_ID - 1, 0).encode(), ANY_VERSION)
+        port = Meddled(server.connect(), at, before=lambda: server.tree.multi([late], 0, ()))  # noqa: B023  this round
+        async with house(port) as h:
+            await h.register_brokers(0, 1)
+            await h.until_written()
+            assert await h.differences() == [], f"request {at}"
+        stored = json.loads(server.tree.nodes[paths.MIGRATION].data or b"")
+        assert (stored["kraft_controller_id"], stored["kraft_metadata_offset"] > 0) == (NODE_ID, True), f"request {at}"
+
+
+async def test_c49_two_controllers_in_turn_each_fence_the_one_before(autojump_clock: trio.testing.MockClock) -> None:
     server, log = zookeeper(), Log()
     async with house(server.connect(), log=log) as first:
         await first.register_brokers(0, 1)

@@ -21,6 +21,7 @@ from pykraft.protocol.records.config_record import ConfigRecord
 from pykraft.protocol.records.partition_change_record import PartitionChangeRecord
 from pykraft.protocol.records.partition_record import PartitionRecord
 from pykraft.protocol.records.register_broker_record import BrokerEndpoint, RegisterBrokerRecord
+from pykraft.protocol.records.register_controller_record import ControllerEndpoint, RegisterControllerRecord
 from pykraft.protocol.records.remove_topic_record import RemoveTopicRecord
 from pykraft.protocol.records.topic_record import TopicRecord
 
@@ -139,6 +140,43 @@ def test_c47_a_replica_that_was_moved_away_is_stopped_and_deleted_last(cluster: 
     assert state.delete_partition
 
 
+def test_c60_controllers_are_no_live_brokers(cluster: Cluster) -> None:
+    """KAFKA-16515: brokers know their controller from the quorum; clients would take a listed one for a broker."""
+    end = ControllerEndpoint(name="CONTROLLER", host="c", port=9093, security_protocol=0)
+    cluster.apply(RegisterControllerRecord(controller_id=3000, zk_migration_ready=True, end_points=[end]))
+    cluster.image.take_delta()
+    change = PartitionChangeRecord(partition_id=0, topic_id=ORDERS, leader=1, isr=[1])
+    for requests in (cluster.propagator.full(cluster.image, [0], ZK_EPOCH), cluster.changed(change)):
+        for metadata in requests[0]:
+            if isinstance(metadata, UpdateMetadataRequestData):
+                assert [broker.id for broker in metadata.live_brokers] == [0, 1, 2]
+
+
+def test_c5_every_request_names_one_controller_that_is_krafts(cluster: Cluster) -> None:
+    cluster.apply(TopicRecord(name="payments", topic_id=PAYMENTS), partition(PAYMENTS, 0, [0, 1]))
+    full = cluster.propagator.full(cluster.image, [0], ZK_EPOCH)[0]
+    cluster.image.take_delta()
+    moved = PartitionChangeRecord(partition_id=0, topic_id=ORDERS, replicas=[1, 2], isr=[1, 2], leader=1)
+    delta = cluster.changed(moved, RemoveTopicRecord(topic_id=PAYMENTS))[0]
+    assert {type(request).__name__.removesuffix("RequestData") for request in [*full, *delta]} == {
+        "UpdateMetadata",
+        "LeaderAndIsr",
+        "StopReplica",
+    }
+    for request in [*full, *delta]:
+        assert (request.controller_id, request.is_kraft_controller) == (3000, True)
+        assert (request.controller_epoch, request.broker_epoch) == (ZK_EPOCH, 100)
+
+
+def test_c28_a_new_partition_is_in_leadership_and_metadata(cluster: Cluster) -> None:
+    requests = cluster.changed(partition(ORDERS, 2, [1, 2]))
+    assert kinds(requests[1]) == ["LeaderAndIsr", "UpdateMetadata"]
+    assert kinds(requests[0]) == ["UpdateMetadata"]
+    for request in [*requests[1], *requests[0]]:
+        assert not isinstance(request, StopReplicaRequestData)
+        assert [[state.partition_index for state in topic.partition_states] for topic in request.topic_states] == [[2]]
+
+
 def test_l10_a_deleted_topic_is_stopped_first_and_unlearnt_by_all(cluster: Cluster) -> None:
     requests = cluster.changed(RemoveTopicRecord(topic_id=ORDERS))
     assert kinds(requests[0]) == ["StopReplica", "UpdateMetadata"]
@@ -150,6 +188,16 @@ def test_l10_a_deleted_topic_is_stopped_first_and_unlearnt_by_all(cluster: Clust
     state = metadata.topic_states[0].partition_states[0]
     assert (state.leader, state.offline_replicas) == (LEADER_DURING_DELETE, [])
     assert metadata.topic_states[0].topic_id == ORDERS
+
+
+def test_l10_the_offline_replicas_of_a_deleted_topic_are_those_that_are_offline(cluster: Cluster) -> None:
+    """Kafka lists the others."""
+    gone = BrokerRegistrationChangeRecord(broker_id=1, broker_epoch=101, fenced=1)
+    cluster.apply(gone, *(PartitionChangeRecord(partition_id=n, topic_id=ORDERS, leader=0, isr=[0]) for n in (0, 1)))
+    cluster.image.take_delta()
+    metadata = cluster.changed(RemoveTopicRecord(topic_id=ORDERS), brokers=(2,))[2][0]
+    assert isinstance(metadata, UpdateMetadataRequestData)
+    assert [state.offline_replicas for state in metadata.topic_states[0].partition_states] == [[1], [1]]
 
 
 def test_c51_l23_a_topic_deleted_and_made_again_is_stopped_before_it_is_started(cluster: Cluster) -> None:

@@ -248,13 +248,27 @@ async def test_c19_c21_c22_an_empty_zookeeper_gets_everything(sides: Sides) -> N
         *topic(2, "bar"),
         config(BROKER, "0", "a", "1"),
         config(BROKER, "1", "a", "1"),
+        config(TOPIC, "bar", "retention.ms", "1"),
         ProducerIdsRecord(broker_id=0, broker_epoch=1, next_producer_id=42),
         acl(31, "x"),
         acl(32, "y"),
         acl(33, "z", pattern=4),
         acl(34, "g", type_=3),
+        quota("producer_byte_rate", 5, {"user": "q"}),
+        quota("consumer_byte_rate", 5, {"user": None, "client-id": "c"}),
+        scram("s"),
     )
-    assert await sides.reconcile() == {"CreateTopic": 2, "UpdateBrokerConfig": 2, "UpdateProducerId": 1, "UpdateAcl": 4}
+    assert await sides.reconcile() == {
+        "CreateTopic": 2,
+        "UpdateTopicConfig": 1,
+        "UpdateBrokerConfig": 2,
+        "UpdateClientQuota": 3,
+        "UpdateProducerId": 1,
+        "UpdateAcl": 4,
+    }
+    assert content(sides.server, paths.topic_config("bar"))["config"] == {"retention.ms": "1"}
+    assert children(sides.server, "/config/users") == ["<default>", "q", "s"]
+    assert [e["principal"] for e in content(sides.server, "/kafka-acl-extended/prefixed/Topic/z")["acls"]] == ["User:a"]
     assert await sides.reconcile() == {}
 
 
@@ -347,12 +361,42 @@ async def test_configs_of_topics_that_do_not_exist_go(sides: Sides) -> None:
 # -- configs -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("gone", [True, False], ids=["config znode gone", "config znode there"])
+async def test_c55_a_deleted_topic_takes_its_config_along_in_one_operation(sides: Sides, gone: bool) -> None:
+    """KAFKA-16206: no second delete of the config after that of the topic, and none to find is as well."""
+    await sides.follow(*topic(1, "t"), config(TOPIC, "t", "k", "v"))
+    if gone:
+        sides.delete(paths.topic_config("t"))
+    before = sides.config_changes()
+    sides.apply(RemoveTopicRecord(topic_id=topic_id(1)))
+    sides.image.take_delta()
+    assert await sides.reconcile() == {"DeleteTopic": 1}
+    assert children(sides.server, paths.CONFIG_TOPICS) == children(sides.server, paths.BROKER_TOPICS) == []
+    assert sides.config_changes() == before
+
+
+async def test_c28_writing_does_not_change_the_delta(sides: Sides) -> None:
+    """KAFKA-15149: brokers are told of new partitions from the same delta."""
+    await sides.follow(*topic(1, "t"))
+    sides.apply(partition(1, 1), PartitionChangeRecord(topic_id=topic_id(1), partition_id=0, isr=[0]), *topic(2, "u"))
+    delta = sides.image.take_delta()
+    assert delta is not None
+    before = repr(delta)
+    assert len(WRITER.delta(sides.image, delta)) == 4
+    assert repr(delta) == before
+
+
 async def test_c31_c54_configs_are_written_deleted_and_told(sides: Sides) -> None:
     await sides.both(*topic(1, "t"))
     assert await sides.both(config(TOPIC, "t", "k", "v"), config(BROKER, "", "d", "1")) == {"UpdateConfig": 2}
     assert content(sides.server, "/config/brokers/<default>") == {"version": 1, "config": {"d": "1"}}
     assert await sides.both(config(TOPIC, "t", "k", None), config(BROKER, "", "d", None)) == {"DeleteConfig": 2}
     assert sides.config_changes() == ["topics/t", "brokers/<default>", "topics/t", "brokers/<default>"]
+    notification = children(sides.server, paths.CONFIG_CHANGES)[-1]
+    assert content(sides.server, f"{paths.CONFIG_CHANGES}/{notification}") == {
+        "version": 2,
+        "entity_path": "brokers/<default>",
+    }
 
 
 async def test_a_config_set_and_taken_back_is_not_written(sides: Sides) -> None:
@@ -416,6 +460,8 @@ async def test_c53_what_has_no_place_in_zookeeper_is_left_out(sides: Sides, enti
 
 
 async def test_c16_c20_a_users_quotas_and_credentials_share_a_znode(sides: Sides) -> None:
+    assert await sides.both(scram("no quota")) == {"UpdateClientQuota": 1}
+    assert content(sides.server, "/config/users/no%20quota")["config"].keys() == {"SCRAM-SHA-256"}
     assert await sides.both(scram("u"), scram("u", 2), quota("producer_byte_rate", 5, {"user": "u"})) == {
         "UpdateClientQuota": 1
     }

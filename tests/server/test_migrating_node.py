@@ -19,12 +19,13 @@ from pykraft.server import migration
 from pykraft.server.node import Node
 from pykraft.server.storage import StorageError
 from pykraft.testing import serve_controller
-from pykraft.testing.fake_zookeeper import FakeZooKeeper, FakeZooKeeperPort
+from pykraft.testing.fake_zookeeper import FakeZooKeeper, FakeZooKeeperPort, Fault, FaultKind, On
 from pykraft.zookeeper.errors import ConnectTimeoutError
 from pykraft.zookeeper.kazoo_port import ZooKeeperConfig
 from pykraft.zookeeper.ops import ensure_paths
 from pykraft.zookeeper.port import ANY_VERSION, Create, SetData
 from pykraft.zookeeper.znodes import ZnodeError
+from tests.migration.house import make
 from tests.server.client import connected, envelope, heartbeat, registration
 
 CLUSTER_ID = "X-9PC9aZTaKjyjLnbX3gmA"
@@ -154,6 +155,28 @@ async def test_c14_before_the_migration_nothing_but_brokers_is_written(
         assert [each.error_code for each in refused.topics] == [ErrorCode.NOT_CONTROLLER]
         forwarded = await client.ask(envelope(topic, 7))
         assert (forwarded.error_code, forwarded.response_data) == (ErrorCode.NOT_CONTROLLER, None)
+
+
+async def test_c37_heartbeats_are_answered_while_the_copy_is_under_way(
+    nursery: trio.Nursery, zookeeper: FakeZooKeeper
+) -> None:
+    """KAFKA-15441: or every broker is fenced by a copy that takes longer than its session."""
+    make(zookeeper, {
+        "/controller_epoch": "3", "/brokers/ids/1": "{}", "/admin/delete_topics": None,
+        "/brokers/topics/t": '{"version":3,"topic_id":"AAAAAAAAAAAAAAAAAAAABw","partitions":{"0":[1]}}',
+    })  # fmt: skip
+    zookeeper.inject(Fault(FaultKind.SLOW, On.READ, "/brokers/topics/t/partitions", delay_s=600))
+    node = await migrating(nursery, zookeeper)
+    async with connected(node) as client:
+        registered = await client.ask(registration(node, 1, is_migrating_zk_broker=True, features=levels(21, 21)))
+        with trio.fail_after(60):
+            while not await node.writer.read(lambda image: image.in_transaction):  # noqa: ASYNC110  no event tells
+                await trio.sleep(0.01)
+        unfenced = await heartbeat(client, 1, registered.broker_epoch, node)
+        assert (unfenced.error_code, unfenced.is_fenced) == (ErrorCode.NONE, False)
+        other = registration(node, 2, is_migrating_zk_broker=True, features=levels(21, 21))
+        assert (await client.ask(other)).error_code == ErrorCode.NONE
+        assert await node.writer.read(lambda image: image.in_transaction), "the copy still waits for ZooKeeper"
 
 
 async def start_fails(kind: type[Exception], match: str, **options: Any) -> None:
