@@ -165,7 +165,7 @@ async def run_status(options: argparse.Namespace) -> int:
 def _status_json(facts: StatusFacts, found: list[Stage]) -> dict[str, Any]:
     import msgspec
 
-    from pykraft.migration.status import verdict
+    from pykraft.migration.status import metrics, verdict
 
     image, stored = facts.image, None if facts.zookeeper is None else facts.zookeeper.migration
     modes = {
@@ -182,6 +182,7 @@ def _status_json(facts: StatusFacts, found: list[Stage]) -> dict[str, Any]:
         "brokers": modes,
         "zookeeper_offset": None if stored is None else stored.kraft_metadata_offset,
         "dual_write_lag": None if stored is None else facts.unwritten,
+        "metrics": metrics(facts),
         "stages": msgspec.to_builtins(found),
     }
 

@@ -134,6 +134,23 @@ def verdict(found: Sequence[Stage]) -> str:
     return "unknown" if StageState.UNKNOWN in states else "on track"
 
 
+def metrics(facts: StatusFacts) -> dict[str, int | None]:
+    """Kafka's gauges of the migration, as the leading controller's are; None where ZooKeeper would have to be asked.
+
+    Source: QuorumControllerMetrics.java, ControllerMetadataMetrics.java (kafka.controller:type=KafkaController).
+    """
+    brokers, zookeeper = facts.image.brokers.values(), facts.zookeeper
+    writes = facts.image.zk_migration_state is ZkMigrationState.MIGRATION
+    unwritten = None if zookeeper is None or zookeeper.migration is None else facts.unwritten
+    return {
+        "ZkMigrationState": int(facts.image.zk_migration_state),
+        "MigratingZkBrokerCount": sum(broker.is_migrating_zk_broker for broker in brokers),
+        "ActiveBrokerCount": sum(not broker.fenced for broker in brokers),
+        "FencedBrokerCount": sum(broker.fenced for broker in brokers),
+        "ZkWriteBehindLag": unwritten if writes else 0,
+    }
+
+
 def finalize_gates(image: MetadataImage) -> list[str]:
     """What must hold before a migration is finalized and does not, each with what to do; empty when it may be."""
     found = []

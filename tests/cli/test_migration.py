@@ -16,6 +16,7 @@ import trio
 import pykraft.testing
 from pykraft.cli import cluster_common, migration, zk
 from pykraft.cli.main import main
+from pykraft.image.metadata_image import MetadataImage
 from pykraft.image.model import ZkMigrationState
 from pykraft.image.snapshot import snapshot_records
 from pykraft.log.batch import encode_batch
@@ -23,6 +24,8 @@ from pykraft.log.checkpoint import CheckpointWriter
 from pykraft.log.epochs import OffsetAndEpoch
 from pykraft.log.meta_properties import MetaProperties, write_meta_properties
 from pykraft.log.metadata_log import DIRECTORY_NAME, MetadataLog
+from pykraft.migration.states import ZkMigrationLeadershipState
+from pykraft.migration.status import StatusFacts, ZooKeeperFacts, metrics
 from pykraft.protocol.record_frame import encode_record
 from pykraft.protocol.records.feature_level_record import FeatureLevelRecord
 from pykraft.protocol.records.no_op_record import NoOpRecord
@@ -202,6 +205,7 @@ def test_status_of_every_stage(run: Run, zookeeper: FakeZooKeeper, tmp_path: Pat
         assert (code, found["verdict"]) == (0, "on track")
         assert found["dual_write_lag"] == 1, "the PartitionRecord at 3; broker registrations and NoOps do not count"
         assert found["brokers"] == {"zk": [1], "kraft": []}
+        assert found["metrics"]["ZkWriteBehindLag"] == 1
         assert stages(printed) == {
             "quorum": "done", "controllers": "done", "brokers": "done", "reassignments": "done", "copy": "done",
             "dual-write": "done", "kraft-brokers": "waiting", "finalized": "waiting",
@@ -219,6 +223,30 @@ def test_status_of_every_stage(run: Run, zookeeper: FakeZooKeeper, tmp_path: Pat
         assert code == 1
         assert "finalized was not done within 0.3 s" in printed
     assert run(*status, "--json")[0] == 2, "nobody answers"
+
+
+@pytest.mark.parametrize(
+    ("state", "value", "lag"),
+    [
+        (ZkMigrationState.NONE, 0, 0),
+        (ZkMigrationState.MIGRATION, 1, 7),
+        (ZkMigrationState.PRE_MIGRATION, 2, 0),
+        (ZkMigrationState.POST_MIGRATION, 3, 0),
+    ],
+)
+def test_c39_the_gauges_have_kafkas_names_and_numbers(state: ZkMigrationState, value: int, lag: int) -> None:
+    """4 is a ZooKeeper-mode controller's: no KRaft controller reports it, and no log holds it."""
+    image = MetadataImage()
+    image.apply(ZkMigrationStateRecord(zk_migration_state=state), 0, 1)
+    for broker_id, in_zk_mode, fenced in ((0, True, True), (1, True, False), (2, False, False)):
+        broker = RegisterBrokerRecord(broker_id=broker_id, is_migrating_zk_broker=in_zk_mode, fenced=fenced)
+        image.apply(broker, broker_id + 1, 1)
+    facts = StatusFacts(image=image, leader_id=1, voters={}, unwritten=7)
+    common = {"ZkMigrationState": value, "MigratingZkBrokerCount": 2, "ActiveBrokerCount": 2, "FencedBrokerCount": 1}
+    assert metrics(facts) == {**common, "ZkWriteBehindLag": None if lag else 0}
+    asked = msgspec.structs.replace(facts, zookeeper=ZooKeeperFacts(migration=ZkMigrationLeadershipState()))
+    assert metrics(asked) == {**common, "ZkWriteBehindLag": lag}
+    assert 4 not in list(ZkMigrationState)
 
 
 def test_status_before_the_copy(run: Run, zookeeper: FakeZooKeeper, tmp_path: Path) -> None:
