@@ -6,13 +6,15 @@ place held in 3.4 to 3.6, and the first bytes that 4.0 and 4.1 controllers write
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
+from pykraft.controller.elr import elr_safety_records
 from pykraft.controller.releases import default_features, is_4, supported_levels
 from pykraft.controller.result import ControllerResult, OperationContext
 from pykraft.controller.transactions import abort_transaction
 from pykraft.image.metadata_image import MetadataImage
-from pykraft.image.metadata_version import FEATURE_NAME, MINIMUM_BOOTSTRAP_VERSION, MetadataVersion
+from pykraft.image.metadata_version import ELR_VERSION, FEATURE_NAME, MINIMUM_BOOTSTRAP_VERSION, MetadataVersion
 from pykraft.image.model import NO_PRODUCER_IDS, ZkMigrationState
 from pykraft.protocol.record_frame import ApiMessageAndVersion
 from pykraft.protocol.records.begin_transaction_record import BeginTransactionRecord
@@ -33,10 +35,13 @@ class ActivationError(Exception):
     """The log and the configuration rule each other out: this controller must not lead."""
 
 
-def activation_records(ctx: OperationContext) -> ControllerResult[None]:
+def activation_records(
+    ctx: OperationContext, bootstrap: Sequence[ApiMessageAndVersion] | None = None
+) -> ControllerResult[None]:
     """The records that make the log fit to be led on, possibly none.
 
-    An empty log gets the metadata.version of the configuration and the migration state; a transaction that another
+    An empty log gets the metadata.version of the configuration, the levels of other features that go with it (or what
+    `bootstrap` holds instead) and the migration state; a transaction that another
     leader left open is aborted; a migration that the configuration no longer enables is finalized, unless a broker is
     still registered in ZooKeeper mode.
 
@@ -56,7 +61,7 @@ def activation_records(ctx: OperationContext) -> ControllerResult[None]:
             )
         records += abort_transaction(ctx, ABORT_REASON)
     if bootstraps:
-        records += _bootstrap_records(ctx)
+        records += _bootstrap_records(ctx, bootstrap)
         return ControllerResult(None, records, atomic=not ctx.config.metadata_version.is_metadata_transaction_supported)
     state = _state_3_4_left_out(image)
     if _is_to_be_finalized(ctx, image, state):
@@ -66,17 +71,20 @@ def activation_records(ctx: OperationContext) -> ControllerResult[None]:
     return ControllerResult(None, records, atomic=True)
 
 
-def _bootstrap_records(ctx: OperationContext) -> list[ApiMessageAndVersion]:
+def _bootstrap_records(
+    ctx: OperationContext, bootstrap: Sequence[ApiMessageAndVersion] | None
+) -> list[ApiMessageAndVersion]:
     version = ctx.config.metadata_version
     if version < MINIMUM_BOOTSTRAP_VERSION:
         raise ActivationError(
             f"a new log cannot begin with metadata.version {version.text}: set inter.broker.protocol.version to"
             f" {MINIMUM_BOOTSTRAP_VERSION.text} or later"
         )
-    levels = {FEATURE_NAME: version.value, **default_features(ctx.config.release, version)}
-    records = [
-        ApiMessageAndVersion(FeatureLevelRecord(name=name, feature_level=level), 0) for name, level in levels.items()
-    ]
+    if bootstrap is None:
+        bootstrap = [_level(name, level) for name, level in default_features(ctx.config.release, version).items()]
+    records = [_level(FEATURE_NAME, version.value), *bootstrap]
+    if any(isinstance(message, FeatureLevelRecord) and message.name == ELR_VERSION for message, _ in bootstrap):
+        records += elr_safety_records(ctx.image, ctx.config)
     if ctx.migration_enabled:
         _check_can_migrate(ctx, version)
         records.append(_migration_state(ZkMigrationState.PRE_MIGRATION))
@@ -86,6 +94,10 @@ def _bootstrap_records(ctx: OperationContext) -> list[ApiMessageAndVersion]:
         begin = ApiMessageAndVersion(BeginTransactionRecord(name=BOOTSTRAP_TRANSACTION), 0)
         return [begin, *records, ApiMessageAndVersion(EndTransactionRecord(), 0)]
     return records
+
+
+def _level(name: str, level: int) -> ApiMessageAndVersion:
+    return ApiMessageAndVersion(FeatureLevelRecord(name=name, feature_level=level), 0)
 
 
 def _check_can_migrate(ctx: OperationContext, version: MetadataVersion) -> None:

@@ -11,8 +11,9 @@ from typing import Final
 from pykraft.controller.errors import broker_with_epoch
 from pykraft.controller.partition_change import PartitionChangeBuilder
 from pykraft.controller.result import ControllerResult, OperationContext
-from pykraft.image.metadata_image import MetadataImage, merge_partition
+from pykraft.image.metadata_image import MetadataImage
 from pykraft.image.model import NO_LEADER_CHANGE, LeaderRecoveryState, PartitionRegistration, TopicImage
+from pykraft.image.partition_merge import merge_partition
 from pykraft.protocol.errors import ErrorCode
 from pykraft.protocol.messages import alter_partition_response as answers
 from pykraft.protocol.messages.alter_partition_request import (

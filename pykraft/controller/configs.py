@@ -17,6 +17,7 @@ from pykraft.controller.client_metrics_configs import check_client_metrics_confi
 from pykraft.controller.config import ControllerConfig
 from pykraft.controller.config_values import ConfigType, ConfigValueError, parse_integer, split_like_java
 from pykraft.controller.effective_configs import broker_configs, remote_storage_system_enabled, topic_defaults
+from pykraft.controller.elr import check_min_insync_replicas, clear_elr_records
 from pykraft.controller.errors import ApiError, check_record_limit
 from pykraft.controller.result import ControllerResult, OperationContext
 from pykraft.controller.topic_config_definitions import TOPIC_CONFIGS, check_topic_configs
@@ -90,6 +91,7 @@ def incremental_alter_configs(
         for entry in request.resources
         if entry.resource_type == ResourceType.BROKER_LOGGER
     ]
+    records += clear_elr_records(ctx.image, records)
     check_record_limit(records)
     response = IncrementalAlterConfigsResponseData(
         responses=[
@@ -125,6 +127,7 @@ def alter_configs(
             answers.append(_Answer(resource, error.code, error.message))
         else:
             answers.append(_Answer(resource))
+    records += clear_elr_records(ctx.image, records)
     check_record_limit(records)
     response = legacy.AlterConfigsResponseData(
         responses=[
@@ -147,7 +150,8 @@ def create_topic_configs(ctx: OperationContext, name: str, configs: Mapping[str,
     validate_topic_configs(ctx.image, ctx.config, name, configs)
     resource = ConfigResource(ResourceType.TOPIC, name)
     current = ctx.image.configs.get(resource, {})
-    return [_record(resource, key, value) for key, value in configs.items() if current.get(key) != value]
+    records = [_record(resource, key, value) for key, value in configs.items() if current.get(key) != value]
+    return records + clear_elr_records(ctx.image, records)
 
 
 def validate_topic_configs(
@@ -286,6 +290,7 @@ def _altered(
     ctx: OperationContext, resource: ConfigResource, changes: Mapping[str, str | None], dropped: Collection[str] = ()
 ) -> list[ApiMessageAndVersion]:
     """The records of changes and of configs that are dropped unasked. Raises ApiError for what they would lead to."""
+    check_min_insync_replicas(ctx.image, resource, changes, dropped)
     existing = ctx.image.configs.get(resource, {})
     configs = {name: value for name, value in existing.items() if name not in changes and name not in dropped}
     configs |= {name: value for name, value in changes.items() if value is not None}

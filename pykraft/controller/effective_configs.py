@@ -42,6 +42,7 @@ _Layers: TypeAlias = tuple[tuple[ConfigSource, Mapping[str, str]], ...]
 
 CLUSTER_DEFAULT: Final = ConfigResource(ResourceType.BROKER, "")
 """The resource whose configs apply to every node."""
+MIN_INSYNC_REPLICAS: Final = "min.insync.replicas"
 
 
 def static_configs(config: ControllerConfig) -> Mapping[str, str]:
@@ -94,6 +95,18 @@ def unclean_leader_election_enabled(image: MetadataImage, config: ControllerConf
     definition = TOPIC_CONFIGS["unclean.leader.election.enable"]
     layers = _dynamic_and_static(image, config)
     return _effective(definition, image.topic_configs(topic), layers).value.lower() == "true"
+
+
+def min_insync_replicas(image: MetadataImage, config: ControllerConfig, topic: str) -> int:
+    """How many replicas of a topic have to be in sync for its partitions to be written to with acks=all."""
+    definition = TOPIC_CONFIGS[MIN_INSYNC_REPLICAS]
+    layers = _dynamic_and_static(image, config)
+    return int(_effective(definition, image.topic_configs(topic), layers).value)
+
+
+def static_min_insync_replicas(config: ControllerConfig) -> int:
+    """What applies to a cluster without dynamic configs."""
+    return int(config.properties.get(MIN_INSYNC_REPLICAS, TOPIC_CONFIGS[MIN_INSYNC_REPLICAS].default))
 
 
 def describe_topic_configs(

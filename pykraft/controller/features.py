@@ -7,11 +7,14 @@ server-common/.../common/{Features,KRaftVersion}.java (Kafka 3.9); answers of 4.
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import Final
 
+from pykraft.controller.elr import elr_safety_records
 from pykraft.controller.errors import ApiError
 from pykraft.controller.releases import KRAFT_VERSION, SUPPORTED_FEATURES, is_4
 from pykraft.controller.result import ControllerResult, OperationContext
 from pykraft.image.metadata_version import (
+    ELR_VERSION,
     FEATURE_NAME,
     MINIMUM_BOOTSTRAP_VERSION,
     MetadataVersion,
@@ -22,6 +25,9 @@ from pykraft.protocol.messages.update_features_request import UpdateFeaturesRequ
 from pykraft.protocol.messages.update_features_response import UpdatableFeatureResult, UpdateFeaturesResponseData
 from pykraft.protocol.record_frame import ApiMessageAndVersion
 from pykraft.protocol.records.feature_level_record import FeatureLevelRecord
+
+ELR_METADATA_VERSION: Final = MetadataVersion.IBP_4_0_IV1
+"""What eligible.leader.replicas.version depends on."""
 
 
 class UpgradeType(IntEnum):
@@ -43,9 +49,14 @@ def update_features(
     """
     records: list[ApiMessageAndVersion] = []
     results = []
-    for name, update in sorted({update.feature: update for update in request.feature_updates}.items()):
+    updates = {update.feature: update for update in request.feature_updates}
+    version = updates[FEATURE_NAME].max_version_level if FEATURE_NAME in updates else ctx.image.metadata_version
+    for name, update in sorted(updates.items()):
         try:
             _check(ctx, name, update.max_version_level, update.upgrade_type)
+            if name == ELR_VERSION and update.max_version_level > 0 and version < ELR_METADATA_VERSION:
+                reason = f"It depends on metadata.version {ELR_METADATA_VERSION.text} or later."
+                raise _refusal(name, update.max_version_level, reason)
         except ApiError as error:
             if is_4(ctx.config.release):
                 raise ApiError(
@@ -61,6 +72,8 @@ def update_features(
         records.append(ApiMessageAndVersion(record, 0))
     if is_4(ctx.config.release):
         results = []
+        if ELR_VERSION in updates and updates[ELR_VERSION].max_version_level > 0:
+            records = [*elr_safety_records(ctx.image, ctx.config), *records]
     response = UpdateFeaturesResponseData(error_message=None, results=results)
     return ControllerResult(response, [] if request.validate_only else records, atomic=True)
 

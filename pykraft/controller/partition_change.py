@@ -1,8 +1,7 @@
 """How a partition changes: leader choice, ISR, reassignment, epochs, directories, as one minimal record.
 
 Source: metadata/.../controller/PartitionChangeBuilder.java, PartitionReassignmentReplicas.java and
-ReplicationControlManager.generateLeaderAndIsrUpdates (Kafka 3.9; eligible leader replicas are off at every
-metadata.version known here).
+ReplicationControlManager.generateLeaderAndIsrUpdates (Kafka 3.9, and 4.1 for eligible leader replicas, KIP-966).
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from enum import Enum, auto
 
-from pykraft.controller.effective_configs import unclean_leader_election_enabled
+from pykraft.controller.effective_configs import min_insync_replicas, unclean_leader_election_enabled
 from pykraft.controller.result import OperationContext
 from pykraft.image.metadata_image import MetadataImage
 from pykraft.image.metadata_version import FEATURE_NAME, MetadataVersion
@@ -41,7 +40,8 @@ class Election(Enum):
     """Whom a partition change may make leader."""
 
     ONLINE = auto()
-    """The leader while it can lead, else the first in-sync replica that can."""
+    """The leader while it can lead, else the first in-sync replica that can; with eligible leader replicas on, and
+    nobody in sync, the first eligible one, and when there is none left either the last leader, uncleanly."""
     PREFERRED = auto()
     """The first replica when it is in sync and can lead, else as ONLINE."""
     UNCLEAN = auto()
@@ -113,6 +113,8 @@ class PartitionChangeBuilder:
             version.is_leader_epoch_bump_required_on_isr_shrink or zk_registration_allowed(ctx)
         )
         self._bumps_epoch_on_all = has_brokers_that_ignore_equal_epochs(ctx)
+        self._elr_enabled = ctx.image.is_elr_enabled
+        self._min_isrs: dict[Uuid, int] = {}
         self._default_election = self._election_of(NO_TOPIC)
 
     def election(self, topic: str) -> Election:
@@ -138,11 +140,14 @@ class PartitionChangeBuilder:
         adding: tuple[int, ...] | None = None,
         leader_recovery_state: int | None = None,
         directories: Mapping[int, Uuid] | None = None,
+        unclean_shutdown: int | None = None,
+        min_isr: int | None = None,
     ) -> ApiMessageAndVersion | None:
         """The record that takes a partition to the given targets (what is not given stays), None for no change.
 
         A reassignment that can be completed is; the leader is chosen by `election` among the target ISR.
-        `directories` gives replicas their directories.
+        `directories` gives replicas their directories; `unclean_shutdown` is a broker that may have lost records and
+        so is no eligible leader; `min_isr` is the topic's effective min.insync.replicas when not given.
         """
         isr = partition.isr if isr is None else isr
         replicas = partition.replicas if replicas is None else replicas
@@ -154,12 +159,22 @@ class PartitionChangeBuilder:
                 replicas, isr = completed
                 removing = adding = ()
 
+        elr = partition.elr
+        if self._elr_enabled:
+            least = self.min_isr(topic_id) if min_isr is None else min_isr
+            elr = () if len(isr) >= least else _eligible(partition, isr, unclean_shutdown)
         record = PartitionChangeRecord(partition_id=number, topic_id=topic_id)
-        self._elect(record, partition, replicas, isr, election)
-        if record.isr is None and isr and isr != partition.isr:
+        isr, elr = self._elect(record, partition, replicas, isr, elr, election)
+        if record.isr is not None or not self._elr_enabled:
+            elr = ()
+        if elr != partition.elr:
+            record.eligible_leader_replicas = list(elr)
+        if record.isr is None and (isr or self._elr_enabled) and isr != partition.isr:
             record.isr = list(isr)
         is_moved = removing != partition.removing_replicas or adding != partition.adding_replicas
         self._bump_leader_epoch(record, partition, replicas, is_moved=is_moved)
+        if self._elr_enabled:
+            _keep_last_leader(record, partition)
         if replicas != partition.replicas:
             record.replicas = list(replicas)
         if self._directories_supported:
@@ -178,24 +193,57 @@ class PartitionChangeBuilder:
         partition: PartitionRegistration,
         replicas: tuple[int, ...],
         isr: tuple[int, ...],
+        elr: tuple[int, ...],
         election: Election,
-    ) -> None:
-        leader = partition.leader
-        if election is Election.PREFERRED and self._is_valid_leader(partition, isr, replicas[0]):
+    ) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Choose the leader; gives the ISR and ELR as an eligible leader's election leaves them. The ISR that an
+        unclean election makes is written to the record."""
+        leader, is_unclean = partition.leader, False
+        candidates = isr or elr
+        if election is Election.PREFERRED and self._is_valid_leader(partition, candidates, replicas[0]):
             leader = replicas[0]
-        elif not self._is_valid_leader(partition, isr, leader):
-            leader = next((r for r in replicas if self._is_valid_leader(partition, isr, r)), NO_LEADER)
-            if leader == NO_LEADER and election is Election.UNCLEAN:
-                leader = next((r for r in replicas if self._is_acceptable(partition, r)), NO_LEADER)
-                if leader != NO_LEADER and leader != partition.leader:
-                    record.isr = [leader]
-                    if self._recovery_supported and partition.leader_recovery_state != LeaderRecoveryState.RECOVERING:
-                        record.leader_recovery_state = LeaderRecoveryState.RECOVERING.value
-        if leader != partition.leader:
-            record.leader = leader
+        elif not self._is_valid_leader(partition, candidates, leader):
+            leader = next((r for r in replicas if self._is_valid_leader(partition, candidates, r)), NO_LEADER)
+            if leader == NO_LEADER:
+                leader = self._elect_unclean(partition, replicas, candidates, election)
+                is_unclean = leader != NO_LEADER
+        if leader == partition.leader:
+            return isr, elr
+        record.leader = leader
+        if leader in elr:
+            isr, elr = (leader,), tuple(replica for replica in elr if replica != leader)
+        if is_unclean:
+            record.isr = [leader]
+            if self._recovery_supported and partition.leader_recovery_state != LeaderRecoveryState.RECOVERING:
+                record.leader_recovery_state = LeaderRecoveryState.RECOVERING.value
+        return isr, elr
 
-    def _is_valid_leader(self, partition: PartitionRegistration, isr: tuple[int, ...], replica: int) -> bool:
-        return replica in isr and self._is_acceptable(partition, replica)
+    def _elect_unclean(
+        self,
+        partition: PartitionRegistration,
+        replicas: tuple[int, ...],
+        candidates: tuple[int, ...],
+        election: Election,
+    ) -> int:
+        if self._elr_enabled and not candidates and len(partition.last_known_elr) == 1:
+            last = partition.last_known_elr[0]
+            if last in replicas and self._is_acceptable(partition, last):
+                return last
+        if election is Election.UNCLEAN:
+            return next((replica for replica in replicas if self._is_acceptable(partition, replica)), NO_LEADER)
+        return NO_LEADER
+
+    def min_isr(self, topic_id: Uuid) -> int:
+        """The effective min.insync.replicas of a topic that exists: at most its replication factor."""
+        found = self._min_isrs.get(topic_id)
+        if found is None:
+            topic = self._image.topics_by_id[topic_id]
+            wanted = min_insync_replicas(self._image, self._ctx.config, topic.name)
+            found = self._min_isrs[topic_id] = min(wanted, len(topic.partitions[0].replicas))
+        return found
+
+    def _is_valid_leader(self, partition: PartitionRegistration, candidates: tuple[int, ...], replica: int) -> bool:
+        return replica in candidates and self._is_acceptable(partition, replica)
 
     def _is_acceptable(self, partition: PartitionRegistration, replica: int) -> bool:
         if replica not in self._can_lead:
@@ -256,7 +304,22 @@ def _changes_nothing(record: PartitionChangeRecord) -> bool:
         and record.adding_replicas is None
         and record.leader_recovery_state == RECOVERY_STATE_NO_CHANGE
         and record.directories is None
+        and record.eligible_leader_replicas is None
+        and record.last_known_elr is None
     )
+
+
+def _eligible(partition: PartitionRegistration, isr: tuple[int, ...], unclean_shutdown: int | None) -> tuple[int, ...]:
+    """Who is eligible while the ISR is too small: whoever was in sync or eligible and has not lost records since."""
+    return tuple(sorted({*partition.elr, *partition.isr}.difference(isr, (unclean_shutdown,))))
+
+
+def _keep_last_leader(record: PartitionChangeRecord, partition: PartitionRegistration) -> None:
+    """Note who led last when the partition loses its leader, and forget it when it gets one."""
+    if record.leader == NO_LEADER and not partition.last_known_elr:
+        record.last_known_elr = [partition.leader]
+    elif record.leader >= 0 and partition.last_known_elr:
+        record.last_known_elr = []
 
 
 def partitions_with_isr_member(
@@ -275,6 +338,16 @@ def partitions_with_isr_member(
                     return
 
 
+def partitions_with_elr_member(
+    image: MetadataImage, broker_id: int
+) -> Iterator[tuple[TopicImage, int, PartitionRegistration]]:
+    """The partitions that a broker is an eligible leader of, in a fixed order."""
+    for topic_id, number in sorted(image.with_elr):
+        topic = image.topics_by_id[topic_id]
+        if broker_id in topic.partitions[number].elr:
+            yield topic, number, topic.partitions[number]
+
+
 def leaderless_partitions(image: MetadataImage) -> Iterator[tuple[TopicImage, int, PartitionRegistration]]:
     """The partitions without a leader, in a fixed order."""
     for topic_id, number in sorted(image.leaderless):
@@ -288,23 +361,27 @@ def leader_and_isr_updates(
     *,
     remove: int | None = None,
     add: int | None = None,
+    unclean_shutdown: int | None = None,
 ) -> list[ApiMessageAndVersion]:
-    """The changes that follow when one broker can no longer lead or be in sync (`remove`), or can again (`add`).
+    """The changes that follow when one broker can no longer lead or be in sync (`remove`), can again (`add`), or has
+    come back without what it had (`unclean_shutdown`), so that it is no eligible leader either.
 
-    The image still shows the broker as it was. The last member of an ISR stays in it, without being leader.
+    The image still shows the broker as it was. The last member of an ISR stays in it, without being leader, unless
+    there are eligible leader replicas.
     """
     can_lead = active_brokers(ctx.image)
-    if remove is not None:
-        can_lead -= {remove}
+    gone = {remove, unclean_shutdown} - {None}
+    can_lead -= gone
     if add is not None:
         can_lead |= {add}
     builder = PartitionChangeBuilder(ctx, can_lead)
     records: list[ApiMessageAndVersion] = []
     for topic, number, partition in partitions:
         isr = partition.isr
-        if remove is not None and remove in isr:
-            isr = tuple(replica for replica in isr if replica != remove)
-        record = builder.build(topic.id, number, partition, builder.election(topic.name), isr=isr)
+        if not gone.isdisjoint(isr):
+            isr = tuple(replica for replica in isr if replica not in gone)
+        election = builder.election(topic.name)
+        record = builder.build(topic.id, number, partition, election, isr=isr, unclean_shutdown=unclean_shutdown)
         if record is not None:
             records.append(record)
     return records

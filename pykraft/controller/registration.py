@@ -7,12 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain
 from types import MappingProxyType
 from typing import Final
 
 from pykraft.controller.errors import ApiError
 from pykraft.controller.fencing import fence_records
-from pykraft.controller.partition_change import zk_registration_allowed
+from pykraft.controller.partition_change import (
+    leader_and_isr_updates,
+    partitions_with_elr_member,
+    partitions_with_isr_member,
+    zk_registration_allowed,
+)
 from pykraft.controller.releases import KRAFT_VERSION
 from pykraft.controller.result import ControllerResult, OperationContext
 from pykraft.image.metadata_version import FEATURE_NAME, MINIMUM_VERSION
@@ -43,9 +49,12 @@ class RegistrationRules:
     same_incarnation_keeps_epoch: bool = True
     metadata_version_must_be_listed: bool = False
     zookeeper_is_known: bool = True
+    tells_unclean_shutdowns: bool = False
 
 
-_RULES_4_0: Final = RegistrationRules(metadata_version_must_be_listed=True, zookeeper_is_known=False)
+_RULES_4_0: Final = RegistrationRules(
+    metadata_version_must_be_listed=True, zookeeper_is_known=False, tells_unclean_shutdowns=True
+)
 _RULES_3_9: Final = RegistrationRules()
 _RULES_3_8: Final = RegistrationRules(
     inter_broker_listener_required=False, finalized_features_must_be_listed=False, same_incarnation_keeps_epoch=False
@@ -97,6 +106,9 @@ def register_broker(
 
     The broker epoch is the offset of its RegisterBrokerRecord. A broker whose session has ended, but which was not
     fenced yet, is fenced first when another incarnation takes its id, so that no fenced broker is left a leader.
+    From 4.0 on the partitions are looked after without that, and the epoch is the offset of the first record: another
+    incarnation leaves every ISR, and the eligible leader replicas too unless it names the epoch of the one before,
+    which tells that that one was shut down in order.
 
     Raises ApiError: INCONSISTENT_CLUSTER_ID, DUPLICATE_BROKER_REGISTRATION, BROKER_ID_NOT_REGISTERED,
     INVALID_REGISTRATION, UNSUPPORTED_VERSION.
@@ -123,16 +135,31 @@ def register_broker(
     features = _checked_features(ctx, request, rules)
 
     records: list[ApiMessageAndVersion] = []
-    if existing is not None and not same_incarnation and not existing.fenced:
-        records = fence_records(ctx, existing)
     record = _record(ctx, request, features)
-    record.broker_epoch = ctx.next_offset + len(records)
+    if rules.tells_unclean_shutdowns:
+        if not same_incarnation:
+            is_clean = existing is not None and existing.epoch == request.previous_broker_epoch
+            records = _shutdown_records(ctx, broker_id, is_clean=is_clean)
+        record.broker_epoch = ctx.next_offset
+    else:
+        if existing is not None and not same_incarnation and not existing.fenced:
+            records = fence_records(ctx, existing)
+        record.broker_epoch = ctx.next_offset + len(records)
     if existing is not None and same_incarnation:
         _keep_standing(record, existing, rules)
     atomic = not records
     records.append(ApiMessageAndVersion(record, ctx.image.metadata_version.register_broker_record_version))
     ctx.heartbeats.register(broker_id, fenced=record.fenced, monotonic_ms=ctx.monotonic_ms)
     return ControllerResult(BrokerRegistrationResponseData(broker_epoch=record.broker_epoch), records, atomic=atomic)
+
+
+def _shutdown_records(ctx: OperationContext, broker_id: int, *, is_clean: bool) -> list[ApiMessageAndVersion]:
+    """What follows for partitions from the end of the incarnation before (handleBrokerShutdown)."""
+    in_sync = partitions_with_isr_member(ctx.image, broker_id)
+    if is_clean or not ctx.image.is_elr_enabled:
+        return leader_and_isr_updates(ctx, in_sync, remove=broker_id)
+    eligible = partitions_with_elr_member(ctx.image, broker_id)
+    return leader_and_isr_updates(ctx, chain(in_sync, eligible), unclean_shutdown=broker_id)
 
 
 def _keep_standing(record: RegisterBrokerRecord, existing: BrokerRegistration, rules: RegistrationRules) -> None:
@@ -216,16 +243,15 @@ def _checked_features(
     if ctx.kraft_version:
         finalized[KRAFT_VERSION] = ctx.kraft_version
     listed = list(request.features)
-    if all(feature.name != FEATURE_NAME for feature in listed):
-        if rules.metadata_version_must_be_listed:
-            raise ApiError(
-                ErrorCode.INVALID_REGISTRATION, f"Broker {request.broker_id} does not tell its metadata.version"
-            )
+    lacks_version = all(feature.name != FEATURE_NAME for feature in listed)
+    if lacks_version and not rules.metadata_version_must_be_listed:
         # Brokers that send no range know the first metadata.version only.
         listed.append(Feature(FEATURE_NAME, MINIMUM_VERSION.value, MINIMUM_VERSION.value))
     for feature in listed:
         if feature.name in finalized or rules.features_without_level_must_allow_0:
             _check_feature(request.broker_id, feature, finalized.get(feature.name, 0))
+    if lacks_version and rules.metadata_version_must_be_listed:
+        raise ApiError(ErrorCode.INVALID_REGISTRATION, f"Broker {request.broker_id} does not tell its metadata.version")
     if rules.finalized_features_must_be_listed:
         for name in finalized.keys() - {feature.name for feature in listed}:
             _check_feature(request.broker_id, Feature(name, 0, 0), finalized[name])

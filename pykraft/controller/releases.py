@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from pykraft.image.metadata_version import FEATURE_NAME, MetadataVersion, metadata_version_from_text
+from pykraft.image.metadata_version import ELR_VERSION, FEATURE_NAME, MetadataVersion, metadata_version_from_text
 from pykraft.image.model import FeatureRange
 
 KRAFT_VERSION: Final = "kraft.version"
@@ -21,7 +21,12 @@ SHARE_VERSION: Final = "share.version"
 DEFAULT_RELEASE: Final = "3.9"
 
 _KRAFT: Final = FeatureRange(KRAFT_VERSION, 0, 1)
-_FEATURES_4_0: Final = (FeatureRange(GROUP_VERSION, 0, 1), _KRAFT, FeatureRange(TRANSACTION_VERSION, 0, 2))
+_FEATURES_4_0: Final = (
+    FeatureRange(ELR_VERSION, 0, 1),
+    FeatureRange(GROUP_VERSION, 0, 1),
+    _KRAFT,
+    FeatureRange(TRANSACTION_VERSION, 0, 2),
+)
 
 
 def _range(first: MetadataVersion, last: MetadataVersion) -> FeatureRange:
@@ -42,10 +47,7 @@ SUPPORTED_FEATURES: Final[Mapping[str, tuple[FeatureRange, ...]]] = MappingProxy
         "4.1": (_range(_V.IBP_3_3_IV3, _V.IBP_4_1_IV1), *_FEATURES_4_0, FeatureRange(SHARE_VERSION, 0, 1)),
     }
 )
-"""The features of each release's controller, as it tells them in ApiVersions and in its registration.
-
-eligible.leader.replicas.version, of 4.0 and 4.1, is left out: partitions keep the last member of their ISR as in 3.9.
-"""
+"""The features of each release's controller, as it tells them in ApiVersions and in its registration."""
 
 RELEASES: Final = tuple(SUPPORTED_FEATURES)
 
@@ -95,6 +97,8 @@ def default_features(release: str, version: MetadataVersion) -> dict[str, int]:
     if not is_4(release):
         return {}
     levels = {}
+    if version >= MetadataVersion.IBP_4_1_IV0:
+        levels[ELR_VERSION] = 1
     if version >= MetadataVersion.IBP_4_0_IV0:
         levels[GROUP_VERSION] = 1
     if version >= MetadataVersion.IBP_4_0_IV2:

@@ -12,11 +12,9 @@ from typing import Any
 import msgspec
 
 from pykraft.image.delta import MetadataDelta, TopicDelta
-from pykraft.image.metadata_version import FEATURE_NAME, MINIMUM_VERSION, MetadataVersion
+from pykraft.image.metadata_version import ELR_VERSION, FEATURE_NAME, MINIMUM_VERSION, MetadataVersion
 from pykraft.image.model import (
-    DIRECTORY_MIGRATING,
     NO_LEADER,
-    NO_LEADER_CHANGE,
     NO_PRODUCER_IDS,
     Acl,
     BrokerRegistration,
@@ -35,10 +33,12 @@ from pykraft.image.model import (
     TopicPartition,
     ZkMigrationState,
 )
+from pykraft.image.partition_merge import merge_partition
 from pykraft.protocol.records.abort_transaction_record import AbortTransactionRecord
 from pykraft.protocol.records.access_control_entry_record import AccessControlEntryRecord
 from pykraft.protocol.records.begin_transaction_record import BeginTransactionRecord
 from pykraft.protocol.records.broker_registration_change_record import BrokerRegistrationChangeRecord
+from pykraft.protocol.records.clear_elr_record import ClearElrRecord
 from pykraft.protocol.records.client_quota_record import ClientQuotaRecord
 from pykraft.protocol.records.config_record import ConfigRecord
 from pykraft.protocol.records.delegation_token_record import DelegationTokenRecord
@@ -96,6 +96,7 @@ class MetadataImage:
         self.leaderless: set[TopicPartition] = set()
         self.not_preferred: set[TopicPartition] = set()
         self.reassigning: set[TopicPartition] = set()
+        self.with_elr: set[TopicPartition] = set()
         self.transaction_name: str | None = None
         self.transaction_start_offset: int | None = None
         self._delta = MetadataDelta()
@@ -105,6 +106,11 @@ class MetadataImage:
     def metadata_version(self) -> MetadataVersion:
         """The finalized metadata.version; 3.0-IV1 while no FeatureLevelRecord was seen."""
         return MetadataVersion(self.features.get(FEATURE_NAME, MINIMUM_VERSION))
+
+    @property
+    def is_elr_enabled(self) -> bool:
+        """Whether partitions keep eligible leader replicas (KIP-966)."""
+        return self.features.get(ELR_VERSION, 0) > 0
 
     @property
     def in_transaction(self) -> bool:
@@ -295,6 +301,8 @@ class MetadataImage:
                 tuple(record.removing_replicas),
                 tuple(record.adding_replicas),
                 tuple(record.directories),
+                tuple(record.eligible_leader_replicas or ()),
+                tuple(record.last_known_elr or ()),
             ),
         )
 
@@ -310,6 +318,17 @@ class MetadataImage:
                 f" {len(replicas)} replicas and {len(record.directories or ())} directories"
             )
         self.set_partition(topic, record.partition_id, merge_partition(before, record))
+
+    def _clear_elr(self, record: ClearElrRecord, offset: int) -> None:
+        """Forget the eligible leaders of a topic, of every topic for the name ""; partitions that had some change."""
+        topic = self.topics_by_name.get(record.topic_name)
+        if record.topic_name and topic is None:
+            raise ReplayError(f"offset {offset}: there is no topic {record.topic_name} to clear the ELR of")
+        cleared = PartitionChangeRecord(eligible_leader_replicas=[], last_known_elr=[])
+        for topic_id, number in sorted(self.with_elr):
+            if topic is None or topic.id == topic_id:
+                owner = self.topics_by_id[topic_id]
+                self.set_partition(owner, number, merge_partition(owner.partitions[number], cleared))
 
     def _known_topic(self, topic_id: Uuid, offset: int) -> TopicImage:
         topic = self.topics_by_id.get(topic_id)
@@ -337,6 +356,8 @@ class MetadataImage:
             and NO_LEADER != after.leader == after.replicas[0]
             and not after.removing_replicas
             and not after.adding_replicas
+            and not after.elr
+            and not after.last_known_elr
         ):
             # Nearly every partition of a log that is loaded: it is in none of the sets.
             self.partition_count += 1
@@ -352,29 +373,34 @@ class MetadataImage:
             for replica in before.isr:
                 self.isr_counts[replica] -= 1
             if after is None:
-                self.leaderless.discard(key)
-                self.not_preferred.discard(key)
-                self.reassigning.discard(key)
-        if after is None:
-            return
-        self.partition_count += 1
-        leader = after.leader
-        if leader == NO_LEADER:
+                for members in (self.leaderless, self.not_preferred, self.reassigning, self.with_elr):
+                    members.discard(key)
+        if after is not None:
+            self.partition_count += 1
+            if after.leader != NO_LEADER:
+                self.leader_counts[after.leader] = self.leader_counts.get(after.leader, 0) + 1
+            for replica in after.isr:
+                self.isr_counts[replica] = self.isr_counts.get(replica, 0) + 1
+            self._sort_in(key, after)
+
+    def _sort_in(self, key: TopicPartition, state: PartitionRegistration) -> None:
+        """Put a partition in the small sets that it belongs to, and take it out of the others."""
+        if state.leader == NO_LEADER:
             self.leaderless.add(key)
         else:
-            self.leader_counts[leader] = self.leader_counts.get(leader, 0) + 1
-            if before is not None:
-                self.leaderless.discard(key)
-        for replica in after.isr:
-            self.isr_counts[replica] = self.isr_counts.get(replica, 0) + 1
-        if leader != after.replicas[0]:
+            self.leaderless.discard(key)
+        if state.leader != state.replicas[0]:
             self.not_preferred.add(key)
-        elif before is not None:
+        else:
             self.not_preferred.discard(key)
-        if after.removing_replicas or after.adding_replicas:
+        if state.removing_replicas or state.adding_replicas:
             self.reassigning.add(key)
-        elif before is not None:
+        else:
             self.reassigning.discard(key)
+        if state.elr or state.last_known_elr:
+            self.with_elr.add(key)
+        else:
+            self.with_elr.discard(key)
 
     # -- configs, quotas, credentials ----------------------------------------------------------------------------
 
@@ -545,30 +571,6 @@ class MetadataImage:
                 del self.topics_by_name[topic.name]
 
 
-def merge_partition(before: PartitionRegistration, record: PartitionChangeRecord) -> PartitionRegistration:
-    """The partition after a PartitionChangeRecord: a leader that is given, even the same one, starts a new epoch."""
-    led = record.leader != NO_LEADER_CHANGE
-    replicas = before.replicas if record.replicas is None else tuple(record.replicas)
-    if record.directories is not None:
-        directories = tuple(record.directories)
-    elif record.replicas is None or not before.directories:
-        directories = before.directories
-    else:
-        known = dict(zip(before.replicas, before.directories, strict=True))
-        directories = tuple(known.get(replica, DIRECTORY_MIGRATING) for replica in replicas)
-    return PartitionRegistration(
-        replicas,
-        before.isr if record.isr is None else tuple(record.isr),
-        record.leader if led else before.leader,
-        before.leader_epoch + 1 if led else before.leader_epoch,
-        before.partition_epoch + 1,
-        before.leader_recovery_state if record.leader_recovery_state == -1 else record.leader_recovery_state,
-        before.removing_replicas if record.removing_replicas is None else tuple(record.removing_replicas),
-        before.adding_replicas if record.adding_replicas is None else tuple(record.adding_replicas),
-        directories,
-    )
-
-
 def _features(features: list[Any]) -> tuple[FeatureRange, ...]:
     return tuple(FeatureRange(f.name, f.min_supported_version, f.max_supported_version) for f in features)
 
@@ -599,6 +601,7 @@ _HANDLERS: dict[type, Callable[[MetadataImage, Any, int], None]] = {
     RemoveTopicRecord: MetadataImage._remove_topic,
     PartitionRecord: MetadataImage._partition,
     PartitionChangeRecord: MetadataImage._partition_change,
+    ClearElrRecord: MetadataImage._clear_elr,
     ConfigRecord: MetadataImage._config,
     ClientQuotaRecord: MetadataImage._client_quota,
     UserScramCredentialRecord: MetadataImage._scram,

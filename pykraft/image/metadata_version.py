@@ -9,6 +9,7 @@ from __future__ import annotations
 from enum import IntEnum
 
 FEATURE_NAME = "metadata.version"
+ELR_VERSION = "eligible.leader.replicas.version"
 
 
 class MetadataVersion(IntEnum):
@@ -73,6 +74,11 @@ class MetadataVersion(IntEnum):
         return 1 if self >= MetadataVersion.IBP_3_7_IV2 else 0
 
     partition_change_record_version = partition_record_version
+
+    @property
+    def is_elr_supported(self) -> bool:
+        """Whether partitions may have eligible leader replicas; eligible.leader.replicas.version switches them on."""
+        return self >= MetadataVersion.IBP_4_0_IV1
 
     @property
     def is_no_op_record_supported(self) -> bool:

@@ -105,7 +105,11 @@ class ControllerRegistration(msgspec.Struct, frozen=True, gc=False):
 
 
 class PartitionRegistration(msgspec.Struct, frozen=True, gc=False):
-    """The state of one partition. `directories` has one entry per replica, or none when all are MIGRATING."""
+    """The state of one partition. `directories` has one entry per replica, or none when all are MIGRATING.
+
+    `elr` are the eligible leader replicas (KIP-966): out of the ISR, yet with all that was committed; `last_known_elr`
+    holds the last leader of a partition that has none.
+    """
 
     replicas: tuple[int, ...]
     isr: tuple[int, ...]
@@ -116,6 +120,8 @@ class PartitionRegistration(msgspec.Struct, frozen=True, gc=False):
     removing_replicas: tuple[int, ...] = ()
     adding_replicas: tuple[int, ...] = ()
     directories: tuple[Uuid, ...] = ()
+    elr: tuple[int, ...] = ()
+    last_known_elr: tuple[int, ...] = ()
 
     @property
     def preferred_replica(self) -> int:

@@ -22,7 +22,7 @@ _FRAME: Final = bytes((1, PartitionRecord.API_KEY))
 _REPLICA_COUNT_AT: Final = 3 + 4 + 16
 _REPLICAS_MAX: Final = 100
 _DIRECTORIES_FROM: Final = 1
-_VERSION_MAX: Final = 1
+_VERSION_MAX: Final = 2
 _UUID: Final = 16
 
 

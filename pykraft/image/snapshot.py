@@ -161,6 +161,10 @@ class SnapshotCursor:
         version = self._version.partition_record_version
         assigns = self._version.is_directory_assignment_supported
         for number, state in partitions:
+            self._require(
+                self._version.is_elr_supported or not (state.elr or state.last_known_elr),
+                f"the eligible leader replicas of topic {name}",
+            )
             if not assigns:
                 self._require(not any(state.directories), f"the log directories of topic {name}")
             yield ApiMessageAndVersion(_partition(topic_id, number, state, assigns), version)
@@ -297,4 +301,6 @@ def _partition(
         leader_epoch=state.leader_epoch,
         partition_epoch=state.partition_epoch,
         directories=list(state.all_directories()) if assigns_directories else [],
+        eligible_leader_replicas=list(state.elr) if state.elr else None,
+        last_known_elr=list(state.last_known_elr) if state.last_known_elr else None,
     )

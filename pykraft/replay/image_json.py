@@ -109,6 +109,8 @@ def _partition(found: PartitionRegistration) -> Json:
         "removingReplicas": list(found.removing_replicas),
         "addingReplicas": list(found.adding_replicas),
         "directories": [uuid_to_text(directory) for directory in found.directories],
+        "eligibleLeaderReplicas": list(found.elr),
+        "lastKnownElr": list(found.last_known_elr),
     }
 
 

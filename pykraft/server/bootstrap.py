@@ -36,15 +36,7 @@ def activate(context: OperationContext, directory: Path) -> ControllerResult[Non
     if version is not None:
         log.info("Beginning the log as %s says, at metadata.version %s.", path, version.text)
         context = replace(context, config=replace(context.config, metadata_version=version))
-    result = activation_records(context)
-    level = next((index for index, record in enumerate(result.records) if _is_metadata_version(record)), None)
-    if level is None:
-        return result
-    last = level + 1
-    while isinstance(result.records[last].message, FeatureLevelRecord):
-        last += 1
-    result.records[level + 1 : last] = _others(path, bootstrap, context.config.release)
-    return result
+    return activation_records(context, _others(path, bootstrap, context.config.release))
 
 
 def _others(path: Path, records: Sequence[ApiMessageAndVersion], release: str) -> list[ApiMessageAndVersion]:

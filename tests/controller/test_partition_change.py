@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from pykraft.controller.partition_change import Election, PartitionChangeBuilder, completed_reassignment
-from pykraft.image.metadata_image import merge_partition
 from pykraft.image.metadata_version import FEATURE_NAME, MetadataVersion
 from pykraft.image.model import (
     DIRECTORY_LOST,
@@ -16,6 +15,7 @@ from pykraft.image.model import (
     PartitionRegistration,
     ZkMigrationState,
 )
+from pykraft.image.partition_merge import merge_partition
 from pykraft.protocol.messages.broker_registration_request import Feature
 from pykraft.protocol.records.partition_change_record import PartitionChangeRecord
 from tests.controller.cluster import Cluster, directory_of

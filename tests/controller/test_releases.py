@@ -14,12 +14,13 @@ from pykraft.controller.features import UpgradeType, update_features
 from pykraft.controller.registration import register_broker
 from pykraft.controller.releases import GROUP_VERSION, KRAFT_VERSION, RELEASES, TRANSACTION_VERSION, release_of
 from pykraft.image.metadata_image import MetadataImage
-from pykraft.image.metadata_version import FEATURE_NAME, MetadataVersion, metadata_version_from_text
+from pykraft.image.metadata_version import ELR_VERSION, FEATURE_NAME, MetadataVersion, metadata_version_from_text
 from pykraft.image.model import ZkMigrationState
 from pykraft.protocol.errors import ErrorCode
 from pykraft.protocol.messages.broker_registration_request import Feature
 from pykraft.protocol.messages.update_features_request import FeatureUpdateKey, UpdateFeaturesRequestData
 from pykraft.protocol.records.begin_transaction_record import BeginTransactionRecord
+from pykraft.protocol.records.config_record import ConfigRecord
 from pykraft.protocol.records.end_transaction_record import EndTransactionRecord
 from pykraft.protocol.records.feature_level_record import FeatureLevelRecord
 from pykraft.protocol.records.zk_migration_state_record import ZkMigrationStateRecord
@@ -27,6 +28,7 @@ from tests.controller.cluster import Cluster
 
 V = MetadataVersion
 BEGIN, END = BeginTransactionRecord(name="Bootstrap records"), EndTransactionRecord()
+ONE_IN_SYNC = ConfigRecord(resource_type=4, resource_name="", name="min.insync.replicas", value="1")
 NO_MIGRATION, WAITING = ZkMigrationStateRecord(zk_migration_state=0), ZkMigrationStateRecord(zk_migration_state=2)
 
 
@@ -65,7 +67,20 @@ def first_records(cluster: Cluster) -> list[Any]:
         ("4.0", V.IBP_3_9_IV0, False, [BEGIN, level(21), END]),
         ("4.0", V.IBP_4_0_IV0, False, [BEGIN, level(22), level(1, GROUP_VERSION), END]),
         ("4.0", V.IBP_4_0_IV3, False, [BEGIN, level(25), level(1, GROUP_VERSION), level(2, TRANSACTION_VERSION), END]),
-        ("4.1", V.IBP_4_1_IV1, False, [BEGIN, level(27), level(1, GROUP_VERSION), level(2, TRANSACTION_VERSION), END]),
+        (
+            "4.1",
+            V.IBP_4_1_IV1,
+            False,
+            [
+                BEGIN,
+                level(27),
+                level(1, ELR_VERSION),
+                level(1, GROUP_VERSION),
+                level(2, TRANSACTION_VERSION),
+                ONE_IN_SYNC,
+                END,
+            ],
+        ),
     ],
 )
 def test_how_a_log_begins(release: str, version: MetadataVersion, migration: bool, records: list[Any]) -> None:

@@ -35,14 +35,21 @@ public class PartitionChangeOracle {
         System.out.print(out);
     }
 
-    private static String answer(JsonNode question) {
+    private static String answer(JsonNode question) throws ReflectiveOperationException {
         MetadataVersion version = MetadataVersion.fromFeatureLevel((short) question.get("level").asInt());
         Set<Integer> acceptable = new HashSet<>(ints(question.get("acceptable")));
         PartitionChangeBuilder builder = new PartitionChangeBuilder(
             partition(question.get("partition")), Uuid.fromString(question.get("topicId").asText()), 0,
-            acceptable::contains, version, 1);
+            acceptable::contains, version, question.get("minIsr").asInt());
         builder.setElection(PartitionChangeBuilder.Election.valueOf(question.get("election").asText()));
-        builder.setZkMigrationEnabled(question.get("migration").asBoolean());
+        if (question.get("migration").asBoolean()) {
+            // Not a method of 4.0 and later.
+            PartitionChangeBuilder.class.getMethod("setZkMigrationEnabled", boolean.class).invoke(builder, true);
+        }
+        builder.setEligibleLeaderReplicasEnabled(question.get("elr").asBoolean());
+        if (question.has("uncleanShutdown")) {
+            builder.setUncleanShutdownReplicas(List.of(question.get("uncleanShutdown").asInt()));
+        }
         JsonNode defaults = question.get("defaultDirectories");
         builder.setDefaultDirProvider(broker -> Uuid.fromString(defaults.get(String.valueOf(broker)).asText()));
         if (question.has("isr")) builder.setTargetIsr(ints(question.get("isr")));
@@ -73,6 +80,8 @@ public class PartitionChangeOracle {
             .setAddingReplicas(array(node.get("adding")))
             .setLeader(node.get("leader").asInt())
             .setLeaderRecoveryState(LeaderRecoveryState.of((byte) node.get("recovery").asInt()))
+            .setElr(array(node.get("elr")))
+            .setLastKnownElr(array(node.get("lastKnownElr")))
             .setLeaderEpoch(10)
             .setPartitionEpoch(20)
             .build();

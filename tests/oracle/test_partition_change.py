@@ -8,8 +8,10 @@ from pathlib import Path
 from random import Random
 from typing import Any, Final
 
+import pytest
+
 from pykraft.controller.partition_change import Election, PartitionChangeBuilder, default_directory
-from pykraft.image.metadata_version import MetadataVersion
+from pykraft.image.metadata_version import ELR_VERSION, FEATURE_NAME, MetadataVersion
 from pykraft.image.model import (
     DIRECTORY_LOST,
     DIRECTORY_MIGRATING,
@@ -19,6 +21,9 @@ from pykraft.image.model import (
 )
 from pykraft.lab import jars
 from pykraft.protocol import jsonconv
+from pykraft.protocol.messages.broker_registration_request import Feature
+from pykraft.protocol.record_frame import ApiMessageAndVersion
+from pykraft.protocol.records.feature_level_record import FeatureLevelRecord
 from pykraft.protocol.uuids import uuid_to_text
 from tests.controller.cluster import Cluster, directory_of
 
@@ -27,25 +32,34 @@ TIMEOUT_S: Final = 120
 CASES: Final = 4_000
 TOPIC_ID: Final = bytes([7]) * 16
 BROKERS: Final = (1, 2, 3, 4, 5)
-LEVELS: Final = tuple(MetadataVersion(level) for level in (1, 2, 3, 8, 11, 12, 13, 16, 17, 21))
+LEVELS: Final = {
+    "3.9.1": tuple(MetadataVersion(level) for level in (1, 2, 3, 8, 11, 12, 13, 16, 17, 21)),
+    "4.1.2": tuple(MetadataVersion(level) for level in (7, 12, 17, 22, 23, 27, 27, 27)),
+}
 
 
 class Case:
     """A partition, what is asked of it, and both ways of asking."""
 
-    def __init__(self, rng: Random, clusters: dict[tuple[MetadataVersion, bool], Cluster]) -> None:
-        level, migration = rng.choice(LEVELS), rng.random() < 0.3
-        self.cluster = clusters[level, migration]
+    def __init__(self, rng: Random, version: str, clusters: dict[tuple[MetadataVersion, bool], Cluster]) -> None:
+        level = rng.choice(LEVELS[version])
+        # Brokers in ZooKeeper mode in one half of the clusters, or eligible leader replicas.
+        special = rng.random() < (0.3 if version == "3.9.1" else 0.7)
+        self.cluster = clusters[level, special]
+        self.elr = self.cluster.image.is_elr_enabled
         self.partition = _partition(rng, level)
         self.election = rng.choice(list(Election))
         self.targets = _targets(rng, self.partition, level)
         self.active = frozenset(rng.sample(BROKERS, rng.randint(0, 5)))
-        self.migration = migration and level.is_migration_supported
+        self.migration = special and version == "3.9.1" and level.is_migration_supported
         self.level = level
+        self.min_isr = rng.randint(1, 3)
+        if level.is_elr_supported and rng.random() < 0.3:
+            self.targets["unclean_shutdown"] = rng.choice(BROKERS)
 
     def ours(self) -> str:
         builder = PartitionChangeBuilder(self.cluster.ctx(), self.active)
-        record = builder.build(TOPIC_ID, 0, self.partition, self.election, **self.targets)
+        record = builder.build(TOPIC_ID, 0, self.partition, self.election, min_isr=self.min_isr, **self.targets)
         if record is None:
             return "none"
         return f"{record.version}\t" + json.dumps(jsonconv.to_json(record.message, record.version), sort_keys=True)
@@ -55,6 +69,8 @@ class Case:
         asked: dict[str, Any] = {
             "level": self.level.value,
             "migration": self.migration,
+            "minIsr": self.min_isr,
+            "elr": self.elr,
             "election": self.election.name,
             "topicId": uuid_to_text(TOPIC_ID),
             "acceptable": [r for r in self.active if self._can_be_reached(r)],
@@ -69,6 +85,8 @@ class Case:
                 "leader": partition.leader,
                 "recovery": partition.leader_recovery_state,
                 "directories": [uuid_to_text(directory) for directory in partition.all_directories()],
+                "elr": partition.elr,
+                "lastKnownElr": partition.last_known_elr,
             },
         }
         for ours, theirs in (
@@ -77,6 +95,7 @@ class Case:
             ("removing", "removing"),
             ("adding", "adding"),
             ("leader_recovery_state", "recovery"),
+            ("unclean_shutdown", "uncleanShutdown"),
         ):
             if ours in targets:
                 asked[theirs] = targets[ours]
@@ -106,9 +125,27 @@ def _partition(rng: Random, level: MetadataVersion) -> PartitionRegistration:
             rng.choice([directory_of(r), directory_of(r, 9), DIRECTORY_UNASSIGNED, DIRECTORY_MIGRATING, DIRECTORY_LOST])
             for r in replicas
         )
+    elr: tuple[int, ...] = ()
+    last: tuple[int, ...] = ()
+    if level.is_elr_supported and rng.random() < 0.7:
+        isr = isr[: rng.randint(0, len(isr))]
+        outside = [replica for replica in replicas if replica not in isr]
+        elr = tuple(sorted(rng.sample(outside, rng.randint(0, len(outside)))))
+        if not isr:
+            last = (rng.choice(replicas),)
     recovering = level.is_leader_recovery_supported and len(isr) == 1 and rng.random() < 0.3
     return PartitionRegistration(
-        tuple(replicas), tuple(isr), rng.choice([*isr, -1]), 10, 20, int(recovering), removing, adding, directories
+        tuple(replicas),
+        tuple(isr),
+        rng.choice([*isr, -1]),
+        10,
+        20,
+        int(recovering),
+        removing,
+        adding,
+        directories,
+        elr,
+        last,
     )
 
 
@@ -130,23 +167,34 @@ def _targets(rng: Random, partition: PartitionRegistration, level: MetadataVersi
     return targets
 
 
-def _clusters() -> dict[tuple[MetadataVersion, bool], Cluster]:
-    """By level and whether migration is on: brokers 1 to 5, of which 5 has two directories."""
+def _clusters(version: str) -> dict[tuple[MetadataVersion, bool], Cluster]:
+    """By level and whether migration, or ELR, is on: brokers 1 to 5, of which 5 has two directories."""
     clusters = {}
-    for level in LEVELS:
-        for migration in (False, True):
-            cluster = Cluster(level, migration=migration, state=ZkMigrationState.MIGRATION)
-            cluster.start(1, 2, 3, 4)
-            cluster.register(5, log_dirs=[directory_of(5), directory_of(5, 1)])
-            clusters[level, migration] = cluster
+    for level in LEVELS[version]:
+        for special in (False, True):
+            if version == "3.9.1":
+                cluster = Cluster(level, migration=special, state=ZkMigrationState.MIGRATION)
+            else:
+                cluster = Cluster(level)
+                if special and level.is_elr_supported:
+                    cluster.apply([ApiMessageAndVersion(FeatureLevelRecord(name=ELR_VERSION, feature_level=1), 0)])
+            features = [Feature(FEATURE_NAME, 1, 99), Feature(ELR_VERSION, 0, 1)]
+            for broker in BROKERS:
+                directories = [directory_of(broker), directory_of(broker, 1)][: 2 if broker == 5 else 1]
+                cluster.register(broker, log_dirs=directories, features=features)
+                if broker != 5:
+                    assert not cluster.heartbeat(broker).is_fenced
+            clusters[level, special] = cluster
     return clusters
 
 
-def test_kafka_s_builder_makes_the_same_records(kafka_class_path: str) -> None:
-    rng, clusters = Random(3_9), _clusters()
-    cases = [Case(rng, clusters) for _ in range(CASES)]
+@pytest.mark.parametrize("version", LEVELS)
+def test_kafka_s_builder_makes_the_same_records(version: str, kafka_class_path: str) -> None:
+    jars.ensure(version)
+    rng, clusters = Random(3_9), _clusters(version)
+    cases = [Case(rng, version, clusters) for _ in range(CASES)]
     done = subprocess.run(
-        [jars.java(), "-Xmx256m", "-cp", kafka_class_path, str(SOURCE)],
+        [jars.java(), "-Xmx256m", "-cp", jars.class_path(version), str(SOURCE)],
         input="".join(case.question() + "\n" for case in cases),
         capture_output=True,
         text=True,

@@ -95,7 +95,12 @@ def offered(release: str) -> dict[int, tuple[int, int]]:
 
 
 KRAFT = {"kraft.version": (0, 1)}
-FEATURES_4 = {**KRAFT, "group.version": (0, 1), "transaction.version": (0, 2)}
+FEATURES_4 = {
+    **KRAFT,
+    "group.version": (0, 1),
+    "transaction.version": (0, 2),
+    "eligible.leader.replicas.version": (0, 1),
+}
 SUPPORTED = {
     "3.4": ((1, 8), {}),
     "3.5": ((1, 11), {}),
@@ -127,8 +132,10 @@ async def test_a_release_offers_what_its_own_controller_does(release: str, nurse
             if release in ("3.4", "3.5"):
                 assert (finalized, answer.finalized_features_epoch) == ({}, -1)
             elif release in ("4.0", "4.1"):
-                assert finalized == {"metadata.version": high, "group.version": 1, "transaction.version": 2}
-                assert answer.finalized_features_epoch == 5
+                others_on = {} if release == "4.0" else {"eligible.leader.replicas.version": 1}
+                levels = {"metadata.version": high, "group.version": 1, "transaction.version": 2}
+                assert finalized == levels | others_on
+                assert answer.finalized_features_epoch == (5 if release == "4.0" else 7)
             else:
                 assert (finalized, answer.finalized_features_epoch) == ({"metadata.version": high}, 4)
 

@@ -179,6 +179,7 @@ async def test_a_directory_formatted_for_4_1_begins_with_the_features_that_are_k
         "eligible.leader.replicas.version": 1,
         "group.version": 1,
         "transaction.version": 1,
+        "streams.version": 1,
     }
     (tmp_path / BOOTSTRAP_NAME).write_bytes(
         checkpoint(
@@ -186,8 +187,9 @@ async def test_a_directory_formatted_for_4_1_begins_with_the_features_that_are_k
         )
     )
     node = await serve_controller(nursery, data_directory=tmp_path, release="4.1")
-    del levels["eligible.leader.replicas.version"]
+    del levels["streams.version"]
     assert await node.writer.read(lambda image: dict(image.features)) == levels
+    assert await node.writer.read(lambda image: image.configs) == {(4, ""): {"min.insync.replicas": "1"}}
 
 
 async def test_a_bootstrap_checkpoint_of_a_later_release_is_refused(tmp_path: Path) -> None:

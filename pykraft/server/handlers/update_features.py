@@ -3,7 +3,7 @@
 - Each feature by itself; standing for 4.0 and later all of them or none.
 - Errors of the whole request: code and message at the top.
 - Needs ALTER on the cluster.
-Left out: eligible.leader.replicas.version, which stays 0; a change of kraft.version in a running cluster.
+Left out: a change of kraft.version in a running cluster.
 """
 
 from __future__ import annotations
