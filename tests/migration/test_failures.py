@@ -376,6 +376,20 @@ async def test_c11_an_expired_session_in_the_middle_of_it_all(autojump_clock: tr
         assert h.states().count("DUAL_WRITE") == 1
 
 
+async def test_a_topic_deleted_by_hand_comes_back_with_the_next_leader(autojump_clock: trio.testing.MockClock) -> None:
+    server, log = zookeeper(), Log()
+    async with house(server.connect(), log=log) as h:
+        await h.register_brokers(0, 1)
+        await h.until_written()
+    doomed = sorted((path for path in server.tree.nodes if path.startswith(paths.topic("old"))), reverse=True)
+    results = server.tree.multi([Delete(path, ANY_VERSION) for path in doomed], 0, ())
+    assert all(result.code == 0 for result in results)
+    async with house(server.connect(), log=log, epoch=2) as h:
+        await h.until_written()
+        assert await h.differences() == []
+    assert server.tree.nodes.keys() >= set(doomed)
+
+
 async def test_c26_a_leader_change_is_heard_of_without_any_metadata(autojump_clock: trio.testing.MockClock) -> None:
     """A controller that lost the quorum gets no records any more to learn it from."""
     server = zookeeper()

@@ -224,7 +224,7 @@ async def test_a_request_that_the_server_would_not_take_is_not_sent(harness: Har
         assert await port.read_many([GetData(path) for path in paths]) == [ReadError(ZkCode.NO_NODE)] * 100
 
 
-async def test_access_lists_follow_the_full_path(harness: Harness) -> None:
+async def test_l22_access_lists_follow_the_full_path(harness: Harness) -> None:
     async with harness.open(set_acl=True, authenticated=True) as port:
         await ensure_paths(port, ["/config/users", "/config/topics", "/consumers"])
         await apply(port, Create("/config/users/u", b"secret"), Create("/config/topics/t", b"open"))
