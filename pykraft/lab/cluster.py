@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from pykraft.lab import jars, tools
 from pykraft.lab.errors import LabError
@@ -25,7 +25,10 @@ PORT_TRIES_MAX = 200
 ZOOKEEPER_HEAP_MB = 384
 BROKER_HEAP_MB = 384
 CONTROLLER_HEAP_MB = 384
+# Allocated anew when log.cleaner.threads changes: Kafka's default, 128 MiB, may then not fit into the heap.
+CLEANER_BUFFER_BYTES = 8 << 20
 START_TIMEOUT_S = 120.0
+SRVR_TIMEOUT_S = 2.0
 
 LISTENER_MAP = "PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT"
 ZK_AUTHORIZER = "kafka.security.authorizer.AclAuthorizer"
@@ -39,6 +42,7 @@ TOKEN_SETTINGS = {"delegation.token.secret.key": "secret-of-the-lab"}
 AUTHORIZER_SETTINGS = {"super.users": "User:ANONYMOUS", "allow.everyone.if.no.acl.found": "true"}
 
 Config = Mapping[str, object]
+AnyNode = TypeVar("AnyNode", bound="Node")
 
 _given_ports: set[int] = set()
 
@@ -137,6 +141,42 @@ class PykraftNode(Node):
         self.port = int(str(ready["listener"]).rpartition(":")[2])
         return self
 
+    def finalize(self, timeout_s: float) -> None:
+        """End the migration in the data of this node, which must be stopped. Raises LabError when it is refused."""
+        command = [sys.executable, "-m", "pykraft", "migration", "finalize", "--data", str(self.folder / "data")]
+        process = Process(f"{self.name}-finalize", command, self.folder).start()
+        if process.wait_exit(timeout_s):
+            raise process.failure("was refused")
+
+
+class ZooKeeperNode(Node):
+    """A ZooKeeper server; it serves when it answers, which is a while after its port has opened."""
+
+    def start(self, timeout_s: float = START_TIMEOUT_S) -> Self:
+        """Start it and wait until it answers. Raises LabError."""
+        self.process.start()
+        self.wait_serving(timeout_s)
+        return self
+
+    def wait_serving(self, timeout_s: float = START_TIMEOUT_S) -> None:
+        """Wait until it answers `srvr` as a server that takes sessions does. Raises LabError."""
+        self.process.wait_for(lambda: serves_zookeeper(self.port), "answered srvr", timeout_s)
+
+
+def serves_zookeeper(port: int) -> bool:
+    """Whether the ZooKeeper at 127.0.0.1:`port` answers the four letters `srvr` with its mode, as it does only once it
+    takes sessions."""
+    try:
+        with socket.create_connection((HOST, port), SRVR_TIMEOUT_S) as connection:
+            connection.settimeout(SRVR_TIMEOUT_S)
+            connection.sendall(b"srvr")
+            answer = b""
+            while piece := connection.recv(4096):
+                answer += piece
+    except OSError:
+        return False
+    return b"\nMode: " in answer
+
 
 class Lab:
     """Real Kafka in a folder. As a context manager it ends on exit what it started.
@@ -174,7 +214,9 @@ class Lab:
         """Have `close` end this process too."""
         self._processes.append(process)
 
-    def zookeeper(self, *, version: str | None = None, heap_mb: int = ZOOKEEPER_HEAP_MB, wait: bool = True) -> Node:
+    def zookeeper(
+        self, *, version: str | None = None, heap_mb: int = ZOOKEEPER_HEAP_MB, wait: bool = True
+    ) -> ZooKeeperNode:
         """One ZooKeeper server, of the release that `version` of Kafka carries."""
         name = "zookeeper"
         folder, port = self._place(name)
@@ -182,15 +224,9 @@ class Lab:
             f"tickTime=500\nminSessionTimeout=1000\ndataDir={folder}/data\nclientPort={port}\n"
             f"clientPortAddress={HOST}\nmaxClientCnxns=0\nadmin.enableServer=false\n4lw.commands.whitelist=*\n"
         )
-        return self._start_jvm(
-            name,
-            version,
-            "org.apache.zookeeper.server.quorum.QuorumPeerMain",
-            [str(folder / "zoo.cfg")],
-            port,
-            heap_mb,
-            wait,
-        )
+        main = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
+        process = self._jvm(name, version, main, [str(folder / "zoo.cfg")], heap_mb)
+        return self._start(ZooKeeperNode(process, port, folder), wait)
 
     def zk_broker(
         self,
@@ -335,13 +371,9 @@ class Lab:
             **(extra or {}),
         }
         for key, value in config.items():
-            command += ["--override", f"{key}={value}"]
-        node = PykraftNode(EventProcess(name, [*command, *arguments], folder), port, folder)
-        self.nodes[name] = node
-        if wait:
-            return node.start()
-        node.process.start()
-        return node
+            if value is not None:
+                command += ["--override", f"{key}={value}"]
+        return self._start(PykraftNode(EventProcess(name, [*command, *arguments], folder), port, folder), wait)
 
     def _place(self, name: str) -> tuple[Path, int]:
         """The folder and the port of a node; an older process of that name is ended in order."""
@@ -374,6 +406,7 @@ class Lab:
             "transaction.state.log.replication.factor": 1,
             "transaction.state.log.min.isr": 1,
             "group.initial.rebalance.delay.ms": 0,
+            "log.cleaner.dedupe.buffer.size": CLEANER_BUFFER_BYTES,
             **AUTHORIZER_SETTINGS,
             **(SASL_SETTINGS | TOKEN_SETTINGS if self.sasl else {}),
             **({"broker.rack": rack} if rack else {}),
@@ -412,24 +445,16 @@ class Lab:
         folder = self.folder / name
         path = folder / "server.properties"
         path.write_text(_properties({"log.dirs": str(folder / "data"), **config, **(extra or {})}))
-        return self._start_jvm(name, version, "kafka.Kafka", [str(path)], port, heap_mb, wait, sasl_port)
+        process = self._jvm(name, version, "kafka.Kafka", [str(path)], heap_mb)
+        return self._start(Node(process, port, folder, sasl_port), wait)
 
-    def _start_jvm(
-        self,
-        name: str,
-        version: str | None,
-        main: str,
-        arguments: list[str],
-        port: int,
-        heap_mb: int,
-        wait: bool,
-        sasl_port: int | None = None,
-    ) -> Node:
-        folder = self.folder / name
-        release = version or self.version
+    def _jvm(self, name: str, version: str | None, main: str, arguments: list[str], heap_mb: int) -> Process:
+        folder, release = self.folder / name, version or self.version
         command = jvm_command(release, folder, main, arguments, class_path=jars.class_path(release), heap_mb=heap_mb)
-        node = Node(Process(name, command, folder), port, folder, sasl_port)
-        self.nodes[name] = node
+        return Process(name, command, folder)
+
+    def _start(self, node: AnyNode, wait: bool) -> AnyNode:
+        self.nodes[node.name] = node
         if wait:
             return node.start()
         node.process.start()
