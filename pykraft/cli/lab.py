@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import shutil
 import signal
 import sys
@@ -34,12 +35,23 @@ def add_parser(subparsers: Any) -> None:
     migrate = commands.add_parser(
         "migrate", help="migrate a real ZooKeeper cluster, watch it, check it, report",
         description="Starts a ZooKeeper cluster under load, migrates it, kills a broker, and reports what was lost or"
-        " duplicated, and where ZooKeeper and the metadata log differ.",
-        epilog="example: pykraft lab migrate --kafka 3.8.1 --brokers 3 --json",
+        " duplicated, and where ZooKeeper and the metadata log differ. With several releases the first broker runs the"
+        " first, the second the second, and so on in turn; their metadata.version is that of the oldest.",
+        epilog="example: pykraft lab migrate --kafka 3.6.2,3.8.1,3.9.1 --brokers 3 --finalize --json",
     )  # fmt: skip
+    migrate.add_argument(
+        "--kafka",
+        default=jars.DEFAULT_VERSION,
+        type=_versions,
+        metavar="VERSION[,VERSION…]",
+        help="release of the brokers, 3.4 to 3.9 (3.9.1); several go to the brokers in turn: 3.6.2,3.8.1,3.9.1",
+    )
     _cluster_arguments(migrate)
     migrate.add_argument("--partitions", type=_positive, default=50, help="about how many to migrate (50)")
     migrate.add_argument("--rate", type=_positive, default=200, help="messages a second (200)")
+    migrate.add_argument(
+        "--finalize", action="store_true", help="go on: brokers into KRaft mode, ZooKeeper away (ends in dual write)"
+    )
     migrate.add_argument("--json", action="store_true", help="the report as JSON on stdout, progress on stderr")
     migrate.add_argument("--keep", action="store_true", help="leave the cluster running and tell how to connect")
     migrate.set_defaults(func=run_migrate)
@@ -49,6 +61,7 @@ def add_parser(subparsers: Any) -> None:
         description="Starts a cluster, tells its bootstrap.servers, processes and logs, and leaves it running.",
         epilog="example: pykraft lab up --kafka 4.1.2 --brokers 1",
     )  # fmt: skip
+    up.add_argument("--kafka", default=jars.DEFAULT_VERSION, metavar="VERSION", help="release (3.9.1)")
     _cluster_arguments(up)
     up.add_argument(
         "--mode",
@@ -68,7 +81,6 @@ def add_parser(subparsers: Any) -> None:
 
 
 def _cluster_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--kafka", default=jars.DEFAULT_VERSION, metavar="VERSION", help="release (3.9.1)")
     parser.add_argument("--brokers", type=_positive, default=3, help="how many (3)")
     parser.add_argument("--controller", choices=("pykraft", "kafka"), default="pykraft", help="whose (pykraft)")
     parser.add_argument("--folder", type=Path, help="data and logs go here (a new temporary folder)")
@@ -79,6 +91,14 @@ def _positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text} is not at least 1")
     return number
+
+
+def _versions(text: str) -> tuple[str, ...]:
+    versions = tuple(text.split(","))
+    for version in versions:
+        if not re.fullmatch(r"\d+\.\d+\.\d+", version):
+            raise argparse.ArgumentTypeError(f"{version!r} is no release such as 3.9.1")
+    return versions
 
 
 def _new_folder(wanted: Path | None) -> Path:
@@ -99,8 +119,9 @@ def run_migrate(args: argparse.Namespace) -> int:
     """0: migrated and all checks passed; 1: not so; 2: the cluster could not be set up."""
     before = signal.signal(signal.SIGTERM, _end_on_sigterm)
     try:
-        settings = Settings(args.kafka, args.brokers, args.partitions, args.rate, args.controller)
-        jars.ensure(args.kafka, _tell)
+        settings = Settings(args.kafka, args.brokers, args.partitions, args.rate, args.controller, args.finalize)
+        for version in settings.versions:
+            jars.ensure(version, _tell)
         return _migrate(args, settings, _new_folder(args.folder))
     except LabError as error:
         return _cannot_run(error)
@@ -111,7 +132,7 @@ def run_migrate(args: argparse.Namespace) -> int:
 def _migrate(args: argparse.Namespace, settings: Settings, folder: Path) -> int:
     view = make_view(json=args.json)
     out = sys.stderr if args.json else sys.stdout
-    with Lab(folder, args.kafka, sasl=True) as lab:
+    with Lab(folder, settings.newest, sasl=settings.has_tokens) as lab:
         migration = Migration(lab, settings, view)
         try:
             report = migration.run()

@@ -1,8 +1,7 @@
-"""The whole migration on real processes: from a ZooKeeper cluster in use to dual writes, watched and checked."""
+"""The whole migration on real processes: from a ZooKeeper cluster in use to dual writes, or on to KRaft alone."""
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,69 +9,87 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pykraft.lab import tools
+from pykraft.lab import jars, releases, tools
 from pykraft.lab.admin import AdminShell
+from pykraft.lab.claim import CONTROLLER_ID, claim_problems
 from pykraft.lab.clients import Workload
 from pykraft.lab.cluster import HOST, Lab, Node, PykraftNode, scram_client
 from pykraft.lab.errors import LabError
 from pykraft.lab.facts import LogImage, differences, facts_of_tree, read_tree
+from pykraft.lab.releases import ACLS, TOKENS
 from pykraft.lab.report import Check, Report, Stage
 from pykraft.lab.scenario import ALICE, WORKLOAD_PARTITIONS, WORKLOAD_TOPIC, Scenario
 from pykraft.lab.view import View
 from pykraft.lab.watch import Watch
 
-CONTROLLER_ID = 3000
-# The metadata.version that is the newest of a Kafka release, which is its brokers' inter.broker.protocol.version. A
-# migration needs metadata transactions, that is 3.6-IV1 or later, and ZooKeeper, which 4.0 does not have.
-METADATA_VERSIONS = {"3.6": "3.6-IV2", "3.7": "3.7-IV4", "3.8": "3.8-IV0", "3.9": "3.9-IV0"}
 ISR_TIMEOUT_S = 120.0
 REGISTER_TIMEOUT_S = 90.0
 DUAL_WRITE_TIMEOUT_S = 180.0
 LEADERS_MOVED_TIMEOUT_S = 60.0
 AGREE_TIMEOUT_S = 60.0
+FINALIZE_TIMEOUT_S = 60.0
 POLL_INTERVAL_S = 0.2
+MIGRATION, POST_MIGRATION = 1, 3
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What to run: `controller` is pykraft or kafka; `rate` in messages a second.
+    """What to run: the `versions` go to the brokers in turn; `controller` is pykraft or kafka; `rate` in messages a
+    second; with `finalize` the run does not end with dual writes but goes on to KRaft alone.
 
-    Raises LabError for a release that cannot be migrated.
+    Raises LabError for what cannot be migrated.
     """
 
-    version: str = "3.9.1"
+    versions: tuple[str, ...] = (jars.DEFAULT_VERSION,)
     brokers: int = 3
     partitions: int = 50
     rate: int = 200
     controller: str = "pykraft"
+    finalize: bool = False
 
     def __post_init__(self) -> None:
-        if self._release not in METADATA_VERSIONS:
-            raise LabError(f"Kafka {self.version} cannot be migrated: take a release of {', '.join(METADATA_VERSIONS)}")
+        releases.require_migratable(self.versions, self.controller)
+        if self.brokers < len(self.versions):
+            raise LabError(f"{len(self.versions)} releases need as many brokers at least, not {self.brokers}")
+
+    def version_of(self, broker: int) -> str:
+        """The version that a broker runs."""
+        return self.versions[broker % len(self.versions)]
 
     @property
-    def _release(self) -> str:
-        return ".".join(self.version.split(".")[:2])
+    def has_tokens(self) -> bool:
+        """Whether delegation tokens take part, for which the lab needs SASL; KRaft brokers before 3.6 do not start with
+        a secret for them."""
+        return TOKENS not in releases.left_out(self.versions)
+
+    @property
+    def newest(self) -> str:
+        """The version of the clients and of Apache Kafka's own controller."""
+        return releases.newest(self.versions)
 
     @property
     def metadata_version(self) -> str:
-        """Such as 3.9-IV0."""
-        return METADATA_VERSIONS[self._release]
+        """Such as 3.9-IV0: the newest that all brokers have."""
+        return releases.metadata_version(self.versions)
 
 
 class Migration:
-    """One run. `run` goes through all stages and returns the report; `lab`, with SASL, has the processes."""
+    """One run. `run` goes through all stages and returns the report; `lab`, with SASL for tokens, has the processes."""
 
     def __init__(self, lab: Lab, settings: Settings, view: View) -> None:
         self.lab, self.settings, self.view = lab, settings, view
-        self.report = Report(settings.controller, settings.version, settings.brokers, str(lab.folder))
-        self.scenario = Scenario(settings.brokers, settings.partitions)
+        left_out = releases.left_out(settings.versions)
+        self.report = Report(
+            settings.controller, ", ".join(settings.versions), settings.brokers, str(lab.folder), left_out=left_out
+        )
+        self.scenario = Scenario(settings.brokers, settings.partitions, left_out=frozenset(left_out))
         self.controller: Node | None = None
         self._epoch_before = 0
+        self._cluster_id = ""
         self._zookeeper: Node
         self._brokers: dict[int, Node] = {}
         self._shell: AdminShell
-        self._alice: AdminShell
+        self._alice: AdminShell | None = None
         self._workload: Workload
         self._watch: Watch | None = None
 
@@ -102,16 +119,17 @@ class Migration:
                 self._brokers[broker] = self._start_broker(broker, None, wait=False)
             for node in self._brokers.values():
                 node.process.wait_port(node.port)
-            self._shell = AdminShell(self.lab.folder, self.bootstrap, version=self.settings.version).start()
+            self._shell = AdminShell(self.lab.folder, self.bootstrap, version=self.settings.newest).start()
             self.lab.own(self._shell.process)
             self._wait(
                 lambda: len(self._nodes()) == self.settings.brokers, "all brokers are in the cluster", ISR_TIMEOUT_S
             )
             stage.detail = f"ZooKeeper {self._zookeeper.address}, brokers {self.bootstrap}"
-        with self._stage("topics, configs, quotas, SCRAM users, ACLs, tokens") as stage:
+        with self._stage(", ".join(["topics", "configs", "quotas", *self.scenario.security])) as stage:
             self.scenario.make_before(self._shell)
-            self._alice = self._start_alice()
-            self.scenario.make_tokens(self._alice)
+            if TOKENS in self.scenario.security:
+                self._alice = self._start_alice()
+                self.scenario.make_tokens(self._alice)
             self._wait_whole()
             topics = self._shell.call("describe_topics")
             stage.detail = f"{len(topics)} topics, {sum(len(t['partitions']) for t in topics.values())} partitions"
@@ -122,12 +140,14 @@ class Migration:
                 WORKLOAD_TOPIC,
                 WORKLOAD_PARTITIONS,
                 rate=self.settings.rate,
-                version=self.settings.version,
+                version=self.settings.newest,
             )
             self.lab.own(self._workload.process)
             self._workload.start()
             stage.detail = f"{self.settings.rate} messages/s, idempotent, acks=all"
-        self._epoch_before = int(read_tree(self._zookeeper.address, "/controller_epoch")["/controller_epoch"].data)
+        tree = self._tree()
+        self._epoch_before = int(tree["/controller_epoch"].data)
+        self._cluster_id = tree["/cluster/id"].json()["id"]
 
     def _migrate(self) -> None:
         with self._stage("the controller") as stage:
@@ -146,56 +166,71 @@ class Migration:
             stage.detail = f"{status.copied_records} records copied"
         with self._stage("create, alter and delete through the brokers"):
             self.scenario.change(self._shell)
-            self.scenario.change_tokens(self._alice)
+            if self._alice is not None:
+                self.scenario.change_tokens(self._alice)
             self._agree()
         if self.settings.brokers > 1:
             self._kill_and_restart()
+        if self.settings.finalize:
+            self._move_brokers_on()
+        with self._stage("ZooKeeper against image"):
+            self._wait_whole()
+            self._compare()
+        if self.settings.finalize:
+            self._finalize()
         with self._stage("everything led, in sync and consumed"):
             self._wait_whole()
             self.report.messages = self._workload.finish()
         self._end_clients(shell=False)
-        self._check()
+        self.report.checks += [
+            self._messages_check(),
+            Check("all partitions are led and in sync", tuple(self._not_whole())),
+        ]
 
     def _start_broker(self, broker: int, controllers: str | None, *, wait: bool = True) -> Node:
-        replication = self.scenario.workload_replication
         return self.lab.zk_broker(
             broker,
             self._zookeeper.address,
             controllers=controllers,
-            rack=f"rack-{broker % 2}",
-            version=self.settings.version,
-            extra={
-                "offsets.topic.replication.factor": replication,
-                "transaction.state.log.replication.factor": replication,
-            },
+            rack=self._rack(broker),
+            version=self.settings.version_of(broker),
+            extra={"inter.broker.protocol.version": self.settings.metadata_version, **self._broker_settings()},
             wait=wait,
         )
+
+    def _broker_settings(self) -> dict[str, object]:
+        """Of brokers in either mode; None leaves out what the lab would set."""
+        replication = self.scenario.workload_replication
+        settings: dict[str, object] = {
+            "offsets.topic.replication.factor": replication,
+            "transaction.state.log.replication.factor": replication,
+        }
+        return settings | ({} if ACLS in self.scenario.security else {"authorizer.class.name": None})
+
+    @staticmethod
+    def _rack(broker: int) -> str:
+        return f"rack-{broker % 2}"
 
     def _start_alice(self) -> AdminShell:
         """A shell that is logged in, as tokens are given to users only."""
         shell = AdminShell(
             self.lab.folder,
             ",".join(f"{HOST}:{broker.sasl_port}" for broker in self._brokers.values()),
-            version=self.settings.version,
+            version=self.settings.newest,
             config=scram_client(*ALICE),
             name="admin-alice",
         ).start()
         self.lab.own(shell.process)
         return shell
 
-    def _start_controller(self) -> Node:
+    def _start_controller(self, *, migrating: bool = True) -> Node:
+        zookeeper = self._zookeeper.address if migrating else None
+        release = self.settings.metadata_version
         if self.settings.controller == "pykraft":
-            self.controller = self.lab.pykraft(
-                CONTROLLER_ID, zookeeper=self._zookeeper.address, release=self.settings.metadata_version
-            )
+            self.controller = self.lab.pykraft(CONTROLLER_ID, zookeeper=zookeeper, release=release)
         else:
-            cluster_id = read_tree(self._zookeeper.address, "/cluster/id")["/cluster/id"].json()["id"]
             self.controller = self.lab.kraft_controller(
-                CONTROLLER_ID,
-                cluster_id,
-                zookeeper=self._zookeeper.address,
-                version=self.settings.version,
-                release=self.settings.metadata_version,
+                CONTROLLER_ID, self._cluster_id, zookeeper=zookeeper, version=self.settings.newest, release=release
             )
         return self.controller
 
@@ -241,12 +276,52 @@ class Migration:
         if refused:
             raise LabError(f"preferred leaders were not elected: {refused}")
 
-    def _check(self) -> None:
+    def _move_brokers_on(self) -> None:
+        controller = self.controller
+        assert controller is not None
+        with self._stage("brokers into KRaft mode, one by one") as stage:
+            for broker in self._brokers:
+                self._brokers[broker] = self.lab.kraft_broker(
+                    broker,
+                    self._cluster_id,
+                    f"{CONTROLLER_ID}@{controller.address}",
+                    rack=self._rack(broker),
+                    version=self.settings.version_of(broker),
+                    extra=self._broker_settings(),
+                )
+                self._wait_whole()
+                self.view.note(f"broker {broker} is in KRaft mode and in sync")
+                if broker == 0:
+                    self.scenario.change_hybrid(self._shell)
+            self._workload.wait_flowing()
+            stage.detail = "a topic created, altered and one deleted after the first of them"
+
+    def _finalize(self) -> None:
+        controller = self.controller
+        assert controller is not None
+        with self._stage("finalize, ZooKeeper away") as stage:
+            controller.stop()
+            if isinstance(controller, PykraftNode):
+                controller.finalize(FINALIZE_TIMEOUT_S)
+            self._start_controller(migrating=False)
+            self._wait(lambda: self._image().migration_state == POST_MIGRATION, "the log is final", FINALIZE_TIMEOUT_S)
+            self._zookeeper.stop()
+            self.scenario.change_final(self._shell)
+            self._workload.wait_flowing()
+            image = self._image()
+            stage.detail = f"{len(image.brokers)} brokers, {len(image.facts)} facts in the log"
+        modes = [f"broker {each} is in ZooKeeper mode" for each, data in image.brokers.items() if _in_zk_mode(data)]
+        missing = [f"broker {each} is not registered" for each in self._brokers if each not in image.brokers]
+        self.report.checks += [
+            Check("all brokers are in KRaft mode", (*modes, *missing)),
+            Check("what was asked for is in the log without ZooKeeper", tuple(self.scenario.missed(image.facts, "it"))),
+        ]
+
+    def _compare(self) -> None:
         watch = self._watch
         assert watch is not None
-        with self._stage("ZooKeeper against image"):
-            left = self._agree()
-            image, tree = self._image(), self._tree()
+        left = self._agree()
+        image, tree = self._image(), self._tree()
         watch.stop()
         self._watch = None
         self.report.driver = watch.states
@@ -261,15 +336,13 @@ class Migration:
         expected = self.scenario.missed(image.facts, "the image") + self.scenario.missed(zookeeper_facts, "ZooKeeper")
         log_end = watch.status.log_end_offset
         self.report.checks += [
-            self._messages_check(),
-            Check("all partitions are led and in sync", tuple(self._not_whole())),
             Check("ZooKeeper and the image agree", tuple(left), f"{len(image.facts)} facts"),
             Check("what was asked for is in both", tuple(expected), f"{len(self.scenario.expected)} expectations"),
             Check(
                 "/controller, /controller_epoch, /migration", tuple(claim_problems(tree, self._epoch_before, log_end))
             ),
         ]
-        if image.migration_state != 1:
+        if image.migration_state != MIGRATION:
             self.report.checks.append(Check("the log is in state MIGRATION", (f"state {image.migration_state}",)))
 
     def _messages_check(self) -> Check:
@@ -308,14 +381,24 @@ class Migration:
         ]
 
     def _not_whole(self) -> list[str]:
-        return [
+        """What is not led and in sync; a topic counts that the broker asked does not know yet."""
+        described = self._partitions()
+        known = {partition["topic"] for partition in described}
+        return [f"{topic} is not known" for topic in self.scenario.topics - known] + [
             f"{p['topic']}-{p['id']}: leader {p['leader']}, isr {p['isr']} of {p['replicas']}"
-            for p in self._partitions()
+            for p in described
             if p["leader"] < 0 or set(p["isr"]) != set(p["replicas"])
         ]
 
     def _wait_whole(self) -> None:
-        self._wait(lambda: not self._not_whole(), "all partitions are led and in sync", ISR_TIMEOUT_S, self._not_whole)
+        """Wait until all brokers run and all partitions are led and in sync. Raises LabError."""
+
+        def is_whole() -> bool:
+            for node in self._brokers.values():
+                _require_running(node)
+            return not self._not_whole()
+
+        self._wait(is_whole, "all partitions are led and in sync", ISR_TIMEOUT_S, self._not_whole)
 
     def _wait_state(self, state: str, timeout_s: float) -> None:
         watch = self._watch
@@ -332,7 +415,8 @@ class Migration:
         """Wait until `condition()`, which `what` tells in words. Raises LabError at the deadline."""
         deadline = time.monotonic() + timeout_s
         while not condition():
-            self._require_running()
+            if self.controller is not None:
+                _require_running(self.controller)
             if time.monotonic() > deadline:
                 state = self._watch.status.state if self._watch is not None else "not begun"
                 problem = f"not within {timeout_s:.0f} s: {what} (migration {state})"
@@ -343,10 +427,6 @@ class Migration:
                     log=controller.process.log if controller else None,
                 )
             time.sleep(POLL_INTERVAL_S)
-
-    def _require_running(self) -> None:
-        if self.controller is not None and not self.controller.process.running:
-            raise self.controller.process.failure(f"ended with {self.controller.process.returncode}")
 
     @contextmanager
     def _stage(self, name: str) -> Iterator[Stage]:
@@ -362,43 +442,12 @@ class Migration:
         self._workload.close()
         if shell:
             self._shell.close()
-            self._alice.close()
+            if self._alice is not None:
+                self._alice.close()
             if self._watch is not None:
                 self._watch.stop()
                 self.report.driver = self._watch.states
                 self._watch = None
-
-
-def claim_problems(tree: dict[str, Any], epoch_before: int, log_end_offset: int) -> list[str]:
-    """What is wrong with the three znodes of the claim (KIP-866); `epoch_before` is the one of ZooKeeper mode.
-
-    Expected: `/controller` persistent, version 2, with a positive kraftControllerEpoch; `/controller_epoch` a decimal
-    above the old one; `/migration` of the same controller and epoch, its offset within the log.
-    """
-    for path in ("/controller", "/controller_epoch", "/migration"):
-        if path not in tree:
-            return [f"{path} is missing"]
-    controller, migration = tree["/controller"].json(), tree["/migration"].json()
-    epoch_text = tree["/controller_epoch"].data.decode()
-    offset = migration.get("kraft_metadata_offset", -1)
-    questions = [
-        (not tree["/controller"].ephemeral, "/controller is ephemeral"),
-        (controller.get("version") == 2, f"/controller has version {controller.get('version')}"),
-        (controller.get("brokerid") == CONTROLLER_ID, f"/controller names {controller.get('brokerid')}"),
-        (str(controller.get("timestamp", "")).isdigit(), "/controller has no timestamp"),
-        (isinstance(controller.get("timestamp"), str), "the timestamp of /controller is not a string"),
-        (controller.get("kraftControllerEpoch", -1) >= 1, "/controller has no kraftControllerEpoch"),
-        (epoch_text.isdigit() and int(epoch_text) > epoch_before, f"/controller_epoch is {epoch_text}"),
-        (migration.get("version") == 0, f"/migration has version {migration.get('version')}"),
-        (migration.get("kraft_controller_id") == CONTROLLER_ID, f"/migration is {json.dumps(migration)}"),
-        (
-            migration.get("kraft_controller_epoch") == controller.get("kraftControllerEpoch"),
-            "/migration and /controller are of different KRaft epochs",
-        ),
-        (0 < offset <= log_end_offset, f"/migration is at offset {offset}, the log ends at {log_end_offset}"),
-        (migration.get("kraft_metadata_epoch", -1) >= 1, "/migration has no kraft_metadata_epoch"),
-    ]
-    return [problem for right, problem in questions if not right]
 
 
 def how_to_connect(folder: Path, migration: Migration) -> str:
@@ -410,3 +459,12 @@ def how_to_connect(folder: Path, migration: Migration) -> str:
             lines.append(f"  {node.name:<16} pid {node.process.pid:<8} {node.address}  log {node.process.log}{events}")
     lines.append(f"end it with: pykraft lab down --folder {folder}")
     return "\n".join(lines)
+
+
+def _in_zk_mode(registration: dict[str, Any]) -> bool:
+    return bool(registration.get("isMigratingZkBroker"))
+
+
+def _require_running(node: Node) -> None:
+    if not node.process.running:
+        raise node.process.failure(f"ended with {node.process.returncode}")

@@ -41,6 +41,7 @@ class Report:
     kafka: str
     brokers: int
     folder: str
+    left_out: dict[str, str] = field(default_factory=dict)
     stages: list[Stage] = field(default_factory=list)
     driver: list[tuple[str, float]] = field(default_factory=list)
     copied_records: int | None = None
@@ -78,7 +79,9 @@ class Report:
     def to_text(self) -> str:
         """The report for a person."""
         who = "pykraft" if self.controller == "pykraft" else f"Kafka's {self.kafka} controller"
-        lines = [f"Migration of {self.brokers} Kafka {self.kafka} brokers from ZooKeeper to {who}", "", "stages"]
+        lines = [f"Migration of {self.brokers} Kafka {self.kafka} brokers from ZooKeeper to {who}"]
+        lines += [f"  without {what}: {reason}" for what, reason in self.left_out.items()]
+        lines += ["", "stages"]
         for stage in self.stages:
             took = "  failed" if stage.seconds is None else f"{stage.seconds:6.1f} s"
             lines.append(f"  {took}  {stage.name}{': ' + stage.detail if stage.detail else ''}")

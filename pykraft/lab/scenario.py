@@ -12,6 +12,7 @@ from typing import Any
 
 from pykraft.lab.admin import AdminShell
 from pykraft.lab.errors import LabError
+from pykraft.lab.releases import ACLS, SCRAM, TOKENS
 
 WORKLOAD_TOPIC = "lab-workload"
 WORKLOAD_PARTITIONS = 6
@@ -32,6 +33,13 @@ class Scenario:
     expected: Expected = field(default_factory=dict)
     gone_topics: set[str] = field(default_factory=set)
     tokens: dict[str, dict[str, Any]] = field(default_factory=dict)
+    left_out: frozenset[str] = frozenset()
+    topics: set[str] = field(default_factory=set)
+
+    @property
+    def security(self) -> list[str]:
+        """Which of SCRAM users, ACLs and delegation tokens take part."""
+        return [kind for kind in (SCRAM, ACLS, TOKENS) if kind not in self.left_out]
 
     @property
     def replication(self) -> int:
@@ -45,7 +53,7 @@ class Scenario:
 
     def make_before(self, shell: AdminShell) -> None:
         """Topics, configs, quotas, SCRAM users and ACLs, while ZooKeeper still rules; tokens apart. Raises LabError."""
-        shell.call("create_topics", topics=self._topics())
+        self._create(shell, self._topics())
         self._configs(
             shell,
             [
@@ -63,6 +71,12 @@ class Scenario:
                 ({"ip": "127.0.0.9"}, {"connection_creation_rate": 1000}),
             ],
         )
+        if SCRAM in self.security:
+            self._make_scram(shell)
+        if ACLS in self.security:
+            self._make_acls(shell)
+
+    def _make_scram(self, shell: AdminShell) -> None:
         shell.call(
             "alter_scram",
             entries=[
@@ -71,6 +85,8 @@ class Scenario:
                 {"user": "bob@EXAMPLE.COM", "mechanism": "SCRAM-SHA-256", "password": "bob-pw"},
             ],
         )
+
+    def _make_acls(self, shell: AdminShell) -> None:
         shell.call(
             "create_acls",
             acls=[
@@ -145,8 +161,7 @@ class Scenario:
             "replication_factor": self.replication,
             "configs": {"retention.ms": "1000000"},
         }
-        ids = shell.call("create_topics", topics=[created])
-        self.expected["topic/during-dual-write/id"] = ids["during-dual-write"]
+        self._create(shell, [created])
         self.expected["config/topics/during-dual-write/retention.ms"] = "1000000"
         shell.call("create_partitions", name="orders", count=8)
         self._configs(
@@ -164,13 +179,39 @@ class Scenario:
         )
         self._quotas(shell, [({"client-id": "new-client"}, {"producer_byte_rate": 9})])
         self._quotas(shell, [({"user": "alice"}, {"consumer_byte_rate": None})])
-        self._scram_and_acls(shell)
-        shell.call("delete_topics", names=["doomed"])
-        self.gone_topics.add("doomed")
+        if SCRAM in self.security:
+            self._change_scram(shell)
+        if ACLS in self.security:
+            self._change_acls(shell)
+        self._delete(shell, "doomed")
         if self.brokers >= 3:
             self._reassign(shell, "payments.v1", 0, [1, 2])
 
-    def _scram_and_acls(self, shell: AdminShell) -> None:
+    def change_hybrid(self, shell: AdminShell) -> None:
+        """Create, alter and delete while some brokers are in KRaft mode and the others are not. Raises LabError."""
+        self._create(shell, [{"name": "during-hybrid", "partitions": 3, "replication_factor": self.replication}])
+        self._configs(shell, [{"type": "topic", "name": "orders", "set": {"max.message.bytes": "3000000"}}])
+        self._quotas(shell, [({"client-id": "new-client"}, {"producer_byte_rate": 10})])
+        self._delete(shell, "during-dual-write")
+
+    def change_final(self, shell: AdminShell) -> None:
+        """Create and alter when ZooKeeper is gone. Raises LabError."""
+        self._create(shell, [{"name": "final", "partitions": 3, "replication_factor": self.replication}])
+        self._configs(shell, [{"type": "topic", "name": "final", "set": {"retention.ms": "2000000"}}])
+
+    def _create(self, shell: AdminShell, topics: list[dict[str, Any]]) -> None:
+        ids = shell.call("create_topics", topics=topics)
+        self.topics |= ids.keys()
+        self.expected |= {f"topic/{name}/id": topic_id for name, topic_id in ids.items()}
+
+    def _delete(self, shell: AdminShell, topic: str) -> None:
+        shell.call("delete_topics", names=[topic])
+        self.topics.remove(topic)
+        self.gone_topics.add(topic)
+        for path in [path for path in self.expected if _is_of_topic(path, topic)]:
+            del self.expected[path]
+
+    def _change_scram(self, shell: AdminShell) -> None:
         shell.call(
             "alter_scram",
             entries=[
@@ -179,6 +220,8 @@ class Scenario:
             ],
         )
         self.expected["scram/bob@EXAMPLE.COM/SCRAM-SHA-256"] = None
+
+    def _change_acls(self, shell: AdminShell) -> None:
         shell.call("create_acls", acls=[["GROUP", "*", "LITERAL", "User:*", "*", "READ", "ALLOW"]])
         shell.call("delete_acls", acls=[["TOPIC", "pay", "PREFIXED", "User:bob", "10.0.0.1", "WRITE", "DENY"]])
         self.expected |= {
@@ -230,6 +273,10 @@ class Scenario:
             f"{path}: {source} still has this of a deleted topic"
             for path in facts
             for topic in self.gone_topics
-            if path.startswith((f"topic/{topic}/", f"config/topics/{topic}/"))
+            if _is_of_topic(path, topic)
         ]
         return found
+
+
+def _is_of_topic(path: str, topic: str) -> bool:
+    return path.startswith((f"topic/{topic}/", f"config/topics/{topic}/"))

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from pykraft.cli import lab as command
-from pykraft.lab import jars, state
+from pykraft.lab import jars, releases, state
 from pykraft.lab.cluster import Lab, Node
 from pykraft.lab.errors import LabError
+from pykraft.lab.migrate import Settings
 from pykraft.lab.process import Process
 
 
@@ -53,10 +54,34 @@ def test_a_folder_in_use_is_refused(
     assert "is not empty" in capsys.readouterr().err
 
 
-def test_a_release_without_zookeeper_or_transactions_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("migrate", "--kafka", "4.0.2") == 2
-    assert run("migrate", "--kafka", "3.5.2") == 2
-    assert "Kafka 3.5.2 cannot be migrated: take a release of 3.6, 3.7, 3.8, 3.9" in capsys.readouterr().err
+def test_releases_that_cannot_be_migrated_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("migrate", "--kafka", "3.9.1,4.0.2") == 2
+    known = "3.4, 3.5, 3.6, 3.7, 3.8, 3.9"
+    assert f"Kafka 4.0.2 cannot be migrated: take a release of {known}" in capsys.readouterr().err
+    assert run("migrate", "--kafka", "3.3.2") == 2
+    assert f"Kafka 3.3.2 cannot be migrated: take a release of {known}" in capsys.readouterr().err
+    assert run("migrate", "--kafka", "3.5.2", "--controller", "kafka") == 2
+    assert "Apache Kafka's own controller of 3.5.2 is not run by the lab: take 3.6" in capsys.readouterr().err
+    assert run("migrate", "--kafka", "3.6.2,3.8.1,3.9.1", "--brokers", "2") == 2
+    assert "3 releases need as many brokers at least, not 2" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        run("migrate", "--kafka", "3.6.2;3.8.1")
+    assert "'3.6.2;3.8.1' is no release such as 3.9.1" in capsys.readouterr().err
+
+
+def test_a_mixed_cluster_gets_the_level_of_its_oldest_release() -> None:
+    settings = Settings(("3.9.1", "3.6.2", "3.8.1"), brokers=4)
+    assert [settings.version_of(broker) for broker in range(4)] == ["3.9.1", "3.6.2", "3.8.1", "3.9.1"]
+    assert (settings.metadata_version, settings.newest) == ("3.6-IV2", "3.9.1")
+    assert settings.has_tokens
+
+
+def test_what_a_release_cannot_take_along_is_left_out_and_said() -> None:
+    assert not Settings(("3.5.2",)).has_tokens
+    assert Settings(("3.6.2",)).has_tokens
+    assert releases.left_out(["3.9.1", "3.4.1"]).keys() == {"ACLs", "SCRAM users", "delegation tokens"}
+    assert releases.left_out(["3.5.2"]).keys() == {"delegation tokens"}
+    assert releases.left_out(["3.6.2"]) == {}
 
 
 def test_wrong_numbers_are_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
+from pykraft.lab.claim import claim_problems
 from pykraft.lab.clients import Accounts, require_whole
 from pykraft.lab.errors import LabError
 from pykraft.lab.facts import Znode
-from pykraft.lab.migrate import claim_problems
 from pykraft.lab.report import DETAILS_SHOWN_MAX, Check, Report, Stage
 from pykraft.lab.scenario import Scenario
 
@@ -89,6 +89,13 @@ def test_the_text_tells_stages_messages_and_problems() -> None:
     assert text.endswith("NOT passed; logs in /folder")
 
 
+def test_what_was_left_out_is_named_with_the_reason() -> None:
+    made = report(Check("one"))
+    made.left_out = {"ACLs": "brokers of 3.4 refuse any authorizer"}
+    assert "  without ACLs: brokers of 3.4 refuse any authorizer\n" in made.to_text()
+    assert made.to_json()["left_out"] == made.left_out
+
+
 def test_the_machine_report_is_json() -> None:
     content = json.loads(json.dumps(report(Check("one", detail="5 facts")).to_json()))
     assert content["passed"] is True
@@ -135,7 +142,7 @@ def test_what_is_wrong_with_a_claim_is_told() -> None:
 
 
 def test_expectations_that_are_not_met_are_told_with_their_source() -> None:
-    scenario = Scenario(3, 50, {"config/topics/a/x": "1", "acl/gone": None}, {"doomed"})
+    scenario = Scenario(3, 50, expected={"config/topics/a/x": "1", "acl/gone": None}, gone_topics={"doomed"})
     assert scenario.missed({"config/topics/a/x": "1"}, "the image") == []
     facts: dict[str, object] = {"config/topics/a/x": "2", "acl/gone": True, "config/topics/doomed/y": "3"}
     assert scenario.missed(facts, "ZooKeeper") == [
