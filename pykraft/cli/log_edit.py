@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 from pykraft.cli.log_common import DONE, Bar, UsageError, command, log_argument, say
@@ -17,7 +18,7 @@ def add_edit(parser: argparse.ArgumentParser) -> None:
         "examples: pykraft log edit /var/kafka/metadata copy --anonymise\n"
         "          pykraft log edit /var/kafka/metadata copy --map-id 3000=1 --map-host 10.0.0.7:9092=127.0.0.1:19092\n"
         "          pykraft log edit /var/kafka/metadata copy --drop NO_OP_RECORD --renumber\n"
-        "A dropped record leaves a NoOpRecord, so that every offset stays; with --renumber it goes."
+        "A dropped record leaves a NoOpRecord, so that every offset stays; with --renumber it goes. Checkpoints follow."
     )
     log_argument(parser)
     parser.add_argument("target", type=Path, metavar="TARGET", help="the copy: a file for a file, else a directory")
@@ -44,8 +45,10 @@ def run_edit(options: argparse.Namespace) -> int:
     with Bar("edit") as bar:
         report = edit(RecordedLog.at(options.log), options.target, edits, bar)
     if options.json:
-        print(json.dumps({"records": report.records, "dropped": report.dropped, "changed": report.changed}))
+        print(json.dumps(asdict(report)))
     else:
+        for left_out in report.left_out:
+            say(f"left out, as the edited log does not lead to one: {left_out}")
         say(f"{report.records} records, {report.dropped} dropped, {report.changed} changed: {options.target}")
     return DONE
 

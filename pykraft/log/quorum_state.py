@@ -33,7 +33,7 @@ def read_quorum_state(directory: Path) -> QuorumStateData | None:
         if not isinstance(state, dict) or not isinstance(state.get(_DATA_VERSION), int):
             raise ValueError(f"it has no {_DATA_VERSION}")
         return from_json(QuorumStateData, state, state.pop(_DATA_VERSION))
-    except (ProtocolError, ValueError) as error:
+    except (ProtocolError, ValueError, RecursionError) as error:
         reason = f"is not a quorum state: {error}; restore it, or this node may vote twice in one epoch"
         raise LogStateError(path, reason) from error
 

@@ -60,6 +60,11 @@ class Names:
         if getattr(record, "rack", None):
             record.rack = self.of("rack", record.rack)
 
+    def _voters(self, record: Any) -> None:
+        for voter in record.voters:
+            for endpoint in voter.endpoints:
+                endpoint.host = self.of("host", endpoint.host)
+
     def _config(self, record: Any) -> None:
         if record.resource_type == _TOPIC:
             record.resource_name = self.topic(record.resource_name)
@@ -99,6 +104,7 @@ _REWRITES: Final[dict[str, Callable[[Names, Any], None]]] = {
     "TopicRecord": Names._topic,
     "RegisterBrokerRecord": Names._registration,
     "RegisterControllerRecord": Names._registration,
+    "VotersRecord": Names._voters,
     "ConfigRecord": Names._config,
     "ClientQuotaRecord": Names._quota,
     "AccessControlEntryRecord": Names._acl,

@@ -1,30 +1,40 @@
 """A changed copy of a recorded log: records dropped, ids, hosts and names rewritten, offsets and CRCs made right.
 
 A record that is dropped leaves a NoOpRecord in its place, so that every offset stays; when the log is renumbered it
-goes, and offsets close up. Broker epochs are offsets too (of the registration) and follow them.
+goes, and offsets close up. Broker epochs are offsets too (of the registration) and follow them. A checkpoint holds what
+dropped records did, merged with what others did: it is made anew from the edited log.
 """
 
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
+from pykraft.image.snapshot import UnwritableMetadataError, snapshot_records
 from pykraft.log.batch import Batch, ControlRecordType, encode_batches, encode_control_batch
-from pykraft.log.checkpoint import BOOTSTRAP_NAME, checkpoint_name, iter_checkpoint
+from pykraft.log.checkpoint import (
+    BOOTSTRAP_NAME,
+    CheckpointWriter,
+    checkpoint_name,
+    iter_checkpoint,
+    last_contained_timestamp_ms,
+)
 from pykraft.log.epochs import EpochCache, OffsetAndEpoch
 from pykraft.log.metadata_log import DIRECTORY_NAME
 from pykraft.log.quorum_state import read_quorum_state, write_quorum_state
 from pykraft.log.segment import segment_name
 from pykraft.protocol._message import Message, Struct
 from pykraft.protocol.messages.leader_change_message import LeaderChangeMessage
+from pykraft.protocol.messages.voters_record import VotersRecord
 from pykraft.protocol.record_frame import ApiMessageAndVersion, decode_record, encode_record
 from pykraft.protocol.records.no_op_record import NoOpRecord
 from pykraft.replay.anonymise import Names
 from pykraft.replay.record_text import type_name
-from pykraft.replay.recorded import Checkpoint, NotALogError, Progress, RecordedLog
+from pykraft.replay.recorded import Checkpoint, NotALogError, Progress, RecordedLog, RecordError
 
 NODE_ID_FIELDS: Final = frozenset({"broker_id", "controller_id", "leader", "leader_id", "voter_id"})
 NODE_ID_LISTS: Final = frozenset(
@@ -35,7 +45,15 @@ FENCING_RECORDS: Final = frozenset({"FenceBrokerRecord", "UnfenceBrokerRecord"})
 BROKER_RESOURCES: Final = frozenset({4, 8})
 """The ConfigRecord resource types whose name is a node id."""
 
+NAMING_CONTROL_RECORDS: Final[Mapping[int, type[LeaderChangeMessage | VotersRecord]]] = {
+    ControlRecordType.LEADER_CHANGE: LeaderChangeMessage,
+    ControlRecordType.KRAFT_VOTERS: VotersRecord,
+}
+"""The control records that name nodes and hosts."""
+
 PARTITION_METADATA_NAME: Final = "partition.metadata"
+PROPERTIES_ENCODING: Final = "latin-1"
+CHECKPOINT_RECORDS_PER_WRITE: Final = 1_000
 
 _ENTRY: Final = re.compile(r"(\d+)(?:-(\d+))?")
 
@@ -68,21 +86,25 @@ class Edits:
 
 @dataclass(slots=True)
 class Report:
-    """What was done."""
+    """What was done; `left_out` says which checkpoints could not be made anew, and why."""
 
     records: int = 0
     dropped: int = 0
     changed: int = 0
+    left_out: list[str] = field(default_factory=list)
 
 
 class Editor:
-    """Rewrites the records and batches of one log, in order."""
+    """Rewrites the records and batches of one file, or of all segments of a log, in order.
 
-    def __init__(self, edits: Edits) -> None:
+    The editors of one log share its `names`, so that somebody has the same pseudonym everywhere.
+    """
+
+    def __init__(self, edits: Edits, names: Names | None = None) -> None:
         self.report = Report()
+        self.names = names if names is not None else Names()
         self._edits = edits
         self._drops = edits.drops()
-        self._names = Names() if edits.anonymise else None
         self._offset: int | None = None
         self._new_offsets: dict[int, int] = {}
 
@@ -93,7 +115,7 @@ class Editor:
             self._offset = 0 if self._edits.renumber else header.base_offset
         place = {"leader_epoch": header.leader_epoch, "timestamp_ms": header.base_timestamp_ms}
         if header.is_control:
-            records = list(zip(batch.control_types, map(self._control, batch.control_types, batch.values), strict=True))
+            records = self.control_records(batch)
             made = [encode_control_batch(records, base_offset=self._offset, **place)]
             self._number(range(header.base_offset, header.next_offset))
             return made
@@ -104,6 +126,10 @@ class Editor:
     def new_offset(self, offset: int) -> int:
         """Where the record at an offset went; for one that went away, the one that took its place."""
         return self._new_offsets.get(offset, offset) if self._edits.renumber else offset
+
+    def new_end(self, end: int) -> int:
+        """Behind the last record that was before `end`, an offset up to the end of the log."""
+        return self._new_offsets.get(end, self.end_offset) if self._edits.renumber else end
 
     @property
     def end_offset(self) -> int:
@@ -133,10 +159,17 @@ class Editor:
             self.report.changed += made != value
             yield made
 
+    def control_records(self, batch: Batch) -> list[tuple[int, bytes]]:
+        """(type, value) of each record of a control batch."""
+        return [
+            (kind, self._control(kind, value)) for kind, value in zip(batch.control_types, batch.values, strict=True)
+        ]
+
     def _control(self, number: int, value: bytes) -> bytes:
-        if number != ControlRecordType.LEADER_CHANGE or not self._edits.node_ids:
+        cls = NAMING_CONTROL_RECORDS.get(number)
+        if cls is None:
             return value
-        message = LeaderChangeMessage.decode(value, int.from_bytes(value[:2], "big", signed=True))
+        message = cls.decode(value, int.from_bytes(value[:2], "big", signed=True))
         self._rewrite(message)
         return message.encode(message.version)
 
@@ -148,8 +181,8 @@ class Editor:
             config: Any = message
             if config.resource_type in BROKER_RESOURCES and config.resource_name.isdecimal():
                 config.resource_name = str(self._node(int(config.resource_name)))
-        if self._names is not None:
-            self._names.rewrite(message)
+        if self._edits.anonymise:
+            self.names.rewrite(message)
         self._rewrite_fields(message)
 
     def _rewrite_fields(self, struct: Struct) -> None:
@@ -182,77 +215,133 @@ class Editor:
 def edit(log: RecordedLog, target: Path, edits: Edits, progress: Progress | None = None) -> Report:
     """Write the changed copy of a log to `target`, which must not exist: a file for a file, else a directory.
 
-    Raises NotALogError for a target that exists or a log that cannot be renumbered, CorruptLogError,
-    ProtocolError, OSError.
+    What could not be finished is removed. Raises NotALogError for a target that exists or a log that cannot be
+    renumbered, CorruptLogError, ProtocolError, OSError.
     """
     if target.exists():
         raise NotALogError(f"{target} exists: name a new one")
     if edits.renumber and log.start_offset > 0:
         raise NotALogError(f"{log.root} begins at offset {log.start_offset}: only a log from 0 on can be renumbered")
-    editor = Editor(edits)
-    if not log.root.is_dir():
-        found = log.checkpoints[0] if log.checkpoints else None
-        batches = iter_checkpoint(found.path) if found else (logged.batch for logged in log.batches(progress))
-        with target.open("xb") as file:
-            for batch in batches:
-                file.writelines(editor.batch(batch))
-        return editor.report
-    directory = target / DIRECTORY_NAME
-    directory.mkdir(parents=True)
-    _write_segments(log, directory, editor, progress)
-    if not edits.renumber:
-        for checkpoint in log.checkpoints:
-            _write_checkpoint(checkpoint, directory, edits)
-    _write_files_beside(log, target, directory, edits)
+    part = target.with_name(f"{target.name}.part")
+    try:
+        if log.root.is_dir():
+            editor = _Copy(log, edits, part).write(progress)
+        else:
+            editor = _write_file(log, part, edits, progress)
+        part.rename(target)
+    finally:
+        if part.is_dir():
+            shutil.rmtree(part)
+        else:
+            part.unlink(missing_ok=True)
     return editor.report
 
 
-def _write_segments(log: RecordedLog, directory: Path, editor: Editor, progress: Progress | None) -> None:
-    epochs = EpochCache()
-    source: Path | None = None
-    path = directory / segment_name(log.start_offset)
-    for logged in log.batches(progress):
-        if logged.path != source:
-            source = logged.path
-            path = directory / segment_name(editor.end_offset or log.start_offset)
-        base = editor.end_offset
-        with path.open("ab") as file:
-            for made in editor.batch(logged.batch):
-                epochs.assign(logged.batch.header.leader_epoch, base)
-                file.write(made)
-    epochs.write(directory)
-
-
-def _write_checkpoint(checkpoint: Checkpoint, directory: Path, edits: Edits) -> None:
-    """A checkpoint has offsets of its own: nothing is dropped from it by offset, only by type."""
-    types = tuple(entry for entry in edits.drop if not _ENTRY.fullmatch(entry))
-    editor = Editor(Edits(types, edits.node_ids, edits.hosts, edits.anonymise))
-    name = checkpoint_name(OffsetAndEpoch(*checkpoint.end))
-    with (directory / name).open("xb") as file:
-        for batch in iter_checkpoint(checkpoint.path):
+def _write_file(log: RecordedLog, target: Path, edits: Edits, progress: Progress | None) -> Editor:
+    editor = Editor(edits)
+    found = log.checkpoints[0] if log.checkpoints else None
+    batches = iter_checkpoint(found.path) if found else (logged.batch for logged in log.batches(progress))
+    with target.open("xb") as file:
+        for batch in batches:
             file.writelines(editor.batch(batch))
+    return editor
 
 
-def _write_files_beside(log: RecordedLog, target: Path, directory: Path, edits: Edits) -> None:
-    """meta.properties, partition.metadata and the quorum's state, the node's own id mapped too."""
-    source = log.root / PARTITION_METADATA_NAME
-    if source.exists():
-        (directory / PARTITION_METADATA_NAME).write_bytes(source.read_bytes())
-    bootstrap = log.root.parent / BOOTSTRAP_NAME
-    if bootstrap.exists():
-        (target / BOOTSTRAP_NAME).write_bytes(bootstrap.read_bytes())
-    properties = log.root.parent / "meta.properties"
-    if properties.exists():
-        lines = []
-        for line in properties.read_text().splitlines():
-            key, equals, value = line.partition("=")
-            mapped = key == "node.id" and value.strip().isdecimal()
-            lines.append(f"{key}{equals}{edits.node_ids.get(int(value), int(value))}" if mapped else line)
-        (target / "meta.properties").write_text("\n".join([*lines, ""]))
-    state = read_quorum_state(log.root)
-    if state is not None:
-        state.leader_id = edits.node_ids.get(state.leader_id, state.leader_id)
-        state.voted_id = edits.node_ids.get(state.voted_id, state.voted_id)
-        for voter in state.current_voters or ():
-            voter.voter_id = edits.node_ids.get(voter.voter_id, voter.voter_id)
-        write_quorum_state(directory, state, 0)
+class _Copy:
+    """The changed copy of a whole directory."""
+
+    def __init__(self, log: RecordedLog, edits: Edits, target: Path) -> None:
+        self._log, self._edits, self._target = log, edits, target
+        self._directory = target / DIRECTORY_NAME
+        self._editor = Editor(edits)
+
+    def write(self, progress: Progress | None) -> Editor:
+        self._directory.mkdir(parents=True)
+        self._segments(progress)
+        for checkpoint in self._log.checkpoints:
+            # That of nothing (formatting leaves it) and that with which the log begins do not come out of segments.
+            if self._edits.drop and checkpoint.end.offset > self._log.start_offset:
+                self._make_anew(checkpoint)
+            else:
+                self._rewrite(checkpoint)
+        self._files_beside()
+        return self._editor
+
+    def _segments(self, progress: Progress | None) -> None:
+        log, editor = self._log, self._editor
+        epochs = EpochCache()
+        source: Path | None = None
+        path = self._directory / segment_name(log.start_offset)
+        for logged in log.batches(progress):
+            if logged.path != source:
+                source = logged.path
+                path = self._directory / segment_name(editor.end_offset or log.start_offset)
+            base = editor.end_offset
+            with path.open("ab") as file:
+                for made in editor.batch(logged.batch):
+                    epochs.assign(logged.batch.header.leader_epoch, base)
+                    file.write(made)
+        epochs.write(self._directory)
+
+    def _rewrite(self, checkpoint: Checkpoint) -> None:
+        """Record by record. It has offsets of its own: nothing is dropped from it by offset, only by type."""
+        types = tuple(entry for entry in self._edits.drop if not _ENTRY.fullmatch(entry))
+        name = checkpoint_name(OffsetAndEpoch(*checkpoint.end))
+        self._rewrite_file(checkpoint.path, self._directory / name, replace(self._edits, drop=types, renumber=False))
+
+    def _rewrite_file(self, source: Path, target: Path, edits: Edits) -> None:
+        editor = Editor(edits, self._editor.names)
+        with target.open("xb") as file:
+            for batch in iter_checkpoint(source):
+                file.writelines(editor.batch(batch))
+
+    def _make_anew(self, checkpoint: Checkpoint) -> None:
+        """From the edited log, as what was dropped cannot be taken out of a snapshot of what it became."""
+        offset, epoch = checkpoint.end
+        end = OffsetAndEpoch(self._editor.new_end(offset), epoch)
+        try:
+            image = RecordedLog.at(self._directory).image(end.offset - 1)
+            records = [encode_record(record.message, record.version) for record in snapshot_records(image)]
+        except (RecordError, NotALogError, UnwritableMetadataError, ValueError) as error:
+            self._editor.report.left_out.append(f"{checkpoint.path.name}: {error}")
+            return
+        first = next(iter_checkpoint(checkpoint.path))
+        kept = (ControlRecordType.KRAFT_VERSION, ControlRecordType.KRAFT_VOTERS)
+        writer = CheckpointWriter(
+            self._directory, end,
+            last_contained_timestamp_ms=last_contained_timestamp_ms(checkpoint.path),
+            timestamp_ms=first.header.base_timestamp_ms,
+            quorum_records=[record for record in self._editor.control_records(first) if record[0] in kept],
+        )  # fmt: skip
+        try:
+            for start in range(0, len(records), CHECKPOINT_RECORDS_PER_WRITE):
+                writer.append(records[start : start + CHECKPOINT_RECORDS_PER_WRITE])
+            writer.finish()
+        finally:
+            writer.abandon()
+
+    def _files_beside(self) -> None:
+        """meta.properties, partition.metadata and the quorum's state, the node's own id mapped too."""
+        log, edits = self._log, self._edits
+        source = log.root / PARTITION_METADATA_NAME
+        if source.exists():
+            (self._directory / PARTITION_METADATA_NAME).write_bytes(source.read_bytes())
+        bootstrap = log.root.parent / BOOTSTRAP_NAME
+        if bootstrap.exists():
+            self._rewrite_file(bootstrap, self._target / BOOTSTRAP_NAME, replace(edits, drop=(), renumber=False))
+        properties = log.root.parent / "meta.properties"
+        if properties.exists():
+            lines = []
+            for line in properties.read_text(PROPERTIES_ENCODING).splitlines():
+                key, equals, value = line.partition("=")
+                mapped = key == "node.id" and value.strip().isdecimal()
+                lines.append(f"{key}{equals}{edits.node_ids.get(int(value), int(value))}" if mapped else line)
+            (self._target / "meta.properties").write_text("\n".join([*lines, ""]), PROPERTIES_ENCODING)
+        state = read_quorum_state(log.root)
+        if state is not None:
+            state.leader_id = edits.node_ids.get(state.leader_id, state.leader_id)
+            state.voted_id = edits.node_ids.get(state.voted_id, state.voted_id)
+            for voter in state.current_voters or ():
+                voter.voter_id = edits.node_ids.get(voter.voter_id, voter.voter_id)
+            # Version 1, of dynamic quorums, holds no voters.
+            write_quorum_state(self._directory, state, 0 if state.current_voters else 1)

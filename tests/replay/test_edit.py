@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import filecmp
+import json
+import shutil
 from pathlib import Path
 
 import pytest
 
+from pykraft.log.batch import ControlRecordType, encode_control_batch
+from pykraft.log.checkpoint import BOOTSTRAP_NAME, CheckpointWriter, checkpoint_name
+from pykraft.log.epochs import OffsetAndEpoch
+from pykraft.log.errors import CorruptLogError
+from pykraft.log.segment import iter_file
+from pykraft.protocol.messages import voters_record
+from pykraft.protocol.messages.voters_record import VotersRecord
+from pykraft.protocol.record_frame import encode_record
+from pykraft.protocol.records.no_op_record import NoOpRecord
+from pykraft.protocol.records.user_scram_credential_record import UserScramCredentialRecord
+from pykraft.replay.difference import differences
 from pykraft.replay.edit import Edits, edit
 from pykraft.replay.image_json import image_to_json
 from pykraft.replay.recorded import NotALogError, RecordedLog
 from pykraft.replay.verify import Verifier
-from tests.replay.samples import CONTROLLER_DATA, CONTROLLER_LOG, RELEASES, recorded
+from tests.replay.samples import CONTROLLER_DATA, CONTROLLER_LOG, RELEASES, SEGMENT, batches, recorded
 
 
 def edited(target: Path, edits: Edits) -> RecordedLog:
@@ -87,6 +100,116 @@ def test_anonymised(tmp_path: Path) -> None:
     assert [len(topic.partitions) for topic in image.topics_by_id.values()] == [
         len(topic.partitions) for topic in before.topics_by_id.values()
     ]
+
+
+def directory_of(release: str, folder: Path, tail: int = 0) -> Path:
+    """What a controller of that release left, and `tail` records behind its checkpoint; that of nothing as well."""
+    directory = folder / "recorded/__cluster_metadata-0"
+    directory.mkdir(parents=True)
+    for path in recorded(release):
+        shutil.copy(path, directory)
+    if tail:
+        with (directory / SEGMENT).open("ab") as file:
+            file.write(batches([(NoOpRecord(), 0)] * tail, RecordedLog.at(directory).checkpoints[0].end.offset))
+    shutil.copy(CONTROLLER_DATA / "bootstrap.checkpoint", directory.parent)
+    return directory.parent
+
+
+def edited_checkpoint(source: RecordedLog, target: Path, edits: Edits) -> tuple[RecordedLog, RecordedLog]:
+    """The copy, and its only checkpoint by itself."""
+    edit(source, target, edits)
+    log = RecordedLog.at(target)
+    assert list(Verifier(log).findings()) == []
+    (checkpoint,) = log.checkpoints
+    return log, RecordedLog.at(checkpoint.path)
+
+
+def same_cluster(log: RecordedLog, checkpoint: RecordedLog) -> bool:
+    """Whether the checkpoint holds what the segments lead to at its offset."""
+    end = checkpoint.checkpoints[0].end.offset
+    cluster = image_to_json(log.image(end - 1))
+    cluster["producerIds"] |= {"brokerId": -1, "brokerEpoch": -1}  # Not in snapshots.
+    return not list(differences(cluster, image_to_json(checkpoint.image())))
+
+
+ALL_EDITS = [
+    Edits(),
+    Edits(anonymise=True),
+    Edits(node_ids={1: 7, 2: 8}, hosts={"127.0.0.1": "elsewhere"}),
+    Edits(drop=("NO_OP_RECORD",), renumber=True),
+    Edits(drop=("CONFIG_RECORD", "60-62"), renumber=True, anonymise=True),
+    Edits(drop=("CONFIG_RECORD",)),
+]
+
+
+@pytest.mark.parametrize("edits", ALL_EDITS, ids=str)
+@pytest.mark.parametrize("tail", [0, 3])
+@pytest.mark.parametrize("release", [RELEASES[0], RELEASES[-1]])
+def test_checkpoints_go_with_their_log(tmp_path: Path, release: str, tail: int, edits: Edits) -> None:
+    source = RecordedLog.at(directory_of(release, tmp_path, tail))
+    log, checkpoint = edited_checkpoint(source, tmp_path / "copy", edits)
+    assert checkpoint.image().brokers
+    assert same_cluster(log, checkpoint)
+    assert (checkpoint.checkpoints[0].end.offset < source.checkpoints[0].end.offset) == edits.renumber
+
+
+def test_nothing_that_is_taken_out_stays_in_checkpoints(tmp_path: Path) -> None:
+    source = directory_of("3.9.1", tmp_path)
+    secret = UserScramCredentialRecord(name="alice", mechanism=1, salt=b"salt-of-alice", iterations=4096)
+    writer = CheckpointWriter(source, OffsetAndEpoch(0, 0), last_contained_timestamp_ms=0, timestamp_ms=1)
+    writer.append([encode_record(secret, 0)])
+    writer.finish()
+    (source / checkpoint_name(OffsetAndEpoch(0, 0))).replace(source / BOOTSTRAP_NAME)
+    edit(RecordedLog.at(source), tmp_path / "copy", Edits(anonymise=True))
+    assert b"alice" in (source / BOOTSTRAP_NAME).read_bytes()
+    assert b"alice" not in (tmp_path / "copy" / BOOTSTRAP_NAME).read_bytes()
+    (checkpoint,) = (tmp_path / "copy").rglob("0*.checkpoint")
+    assert "rack-ü".encode() in (source / "__cluster_metadata-0" / checkpoint.name).read_bytes()
+    assert "rack-ü".encode() not in checkpoint.read_bytes()
+
+
+def test_a_checkpoint_that_the_edited_log_does_not_lead_to_is_left_out(tmp_path: Path) -> None:
+    source = RecordedLog.at(directory_of("3.9.1", tmp_path))
+    report = edit(source, tmp_path / "copy", Edits(drop=("TOPIC_RECORD",)))
+    assert [text.partition(":")[0] for text in report.left_out] == [source.checkpoints[0].path.name]
+    assert not RecordedLog.at(tmp_path / "copy").checkpoints
+
+
+def test_voters_are_mapped_and_anonymised(tmp_path: Path) -> None:
+    endpoint = voters_record.Endpoint(name="CONTROLLER", host="secret-host", port=9093)
+    voters = VotersRecord(voters=[voters_record.Voter(voter_id=3000, endpoints=[endpoint])])
+    source = tmp_path / SEGMENT
+    source.write_bytes(
+        encode_control_batch(
+            [(ControlRecordType.KRAFT_VOTERS, voters.encode(0))], base_offset=0, leader_epoch=1, timestamp_ms=1
+        )
+    )
+    for name, edits, host in (("ids", Edits(node_ids={3000: 1}, hosts={"secret-host": "b:1"}), "b"),
+                              ("names", Edits(node_ids={3000: 1}, anonymise=True), "host-1")):  # fmt: skip
+        edit(RecordedLog.at(source), tmp_path / f"{name}.log", edits)
+        ((_, batch),) = iter_file(tmp_path / f"{name}.log")
+        (voter,) = VotersRecord.decode(batch.values[0], 0).voters
+        assert (voter.voter_id, voter.endpoints[0].host) == (1, host)
+
+
+def test_what_cannot_be_finished_is_removed(tmp_path: Path) -> None:
+    source = directory_of("3.9.1", tmp_path)
+    with (source / f"__cluster_metadata-0/{SEGMENT}").open("ab") as file:
+        file.write(b"damage")
+    with pytest.raises(CorruptLogError):
+        edit(RecordedLog.at(source), tmp_path / "copy", Edits())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["recorded"]
+
+
+def test_the_files_beside_are_copied_whatever_their_encoding(tmp_path: Path) -> None:
+    source = directory_of("3.9.1", tmp_path)
+    state = '{"leaderId":7,"leaderEpoch":1,"votedId":-1,"votedDirectoryId":"AAAAAAAAAAAAAAAAAAAAAA","data_version":1}'
+    (source / "meta.properties").write_bytes(b"node.id=7\n# \xe9\n")
+    (source / "__cluster_metadata-0/quorum-state").write_text(state)
+    edit(RecordedLog.at(source), tmp_path / "copy", Edits(node_ids={7: 8}))
+    assert (tmp_path / "copy/meta.properties").read_bytes() == b"node.id=8\n# \xe9\n"
+    written = json.loads((tmp_path / "copy/__cluster_metadata-0/quorum-state").read_text())
+    assert written == {**json.loads(state), "leaderId": 8}
 
 
 def test_refused(tmp_path: Path) -> None:
