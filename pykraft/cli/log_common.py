@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import io
 import os
 import sys
 import time
@@ -15,6 +16,8 @@ from typing import Final, Self
 DONE: Final = 0
 CHECK_SAYS_NO: Final = 1
 CANNOT_RUN: Final = 2
+
+OFFSET_DIGITS_MAX: Final = 19
 
 BAR_AFTER_S: Final = 2.0
 BAR_INTERVAL_S: Final = 0.2
@@ -32,6 +35,9 @@ def command(function: Command) -> Command:
 
     @functools.wraps(function)
     def run(options: argparse.Namespace) -> int:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            # Names in a log are UTF-8 whatever the locale says, and names of files may be no text at all.
+            sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
         try:
             code = function(options)
             sys.stdout.flush()
@@ -42,7 +48,7 @@ def command(function: Command) -> Command:
         except Exception as error:
             if not _is_foreseen(error):
                 raise
-            print(f"pykraft log: {error}", file=sys.stderr)
+            say(f"pykraft log: {' '.join(str(error).splitlines())}")
             return CANNOT_RUN
         return code
 
@@ -50,7 +56,7 @@ def command(function: Command) -> Command:
 
 
 def _is_foreseen(error: Exception) -> bool:
-    return isinstance(error, OSError) or type(error).__module__.startswith("pykraft.")
+    return isinstance(error, (OSError, RecursionError)) or type(error).__module__.startswith("pykraft.")
 
 
 def say(text: str) -> None:
@@ -114,12 +120,12 @@ def until(text: str | None) -> tuple[int | None, int | None]:
 
     if text is None:
         return None, None
-    if text.isdecimal():
+    if text.isascii() and text.isdecimal() and len(text) <= OFFSET_DIGITS_MAX:
         return int(text), None
     try:
         moment = datetime.fromisoformat(text)
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        return None, int(moment.timestamp() * 1000)
     except ValueError:
         raise UsageError(f"{text!r} is neither an offset nor a time such as 2024-05-01T12:00:00Z") from None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return None, int(moment.timestamp() * 1000)

@@ -6,10 +6,15 @@ import argparse
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Final
 
 from pykraft.cli.log_common import DONE, Bar, UsageError, command, log_argument, say
 from pykraft.replay.edit import Edits, edit
 from pykraft.replay.recorded import RecordedLog
+
+DIGITS_MAX: Final = 10
+NODE_ID_MAX: Final = 2**31 - 1
+PORT_MAX: Final = 65_535
 
 
 def add_edit(parser: argparse.ArgumentParser) -> None:
@@ -64,12 +69,16 @@ def _pair(text: str) -> tuple[str, str]:
     if not (equals and old and new):
         raise UsageError(f"{text!r} is not OLD=NEW")
     port = new.rpartition(":")[2]
-    if ":" in new and not port.isdecimal():
+    if ":" in new and not (_is_number(port) and int(port) <= PORT_MAX):
         raise UsageError(f"{text!r}: {port!r} is no port")
     return old, new
 
 
 def _number(text: str) -> int:
-    if not text.isdecimal():
+    if not (_is_number(text) and int(text) <= NODE_ID_MAX):
         raise UsageError(f"{text!r} is no node id")
     return int(text)
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= DIGITS_MAX

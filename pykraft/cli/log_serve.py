@@ -13,6 +13,7 @@ from typing import Any
 from pykraft.cli.log_common import CANNOT_RUN, DONE, UsageError, command, log_argument
 from pykraft.cli.log_edit import mappings
 from pykraft.log.batch import ControlRecordType
+from pykraft.log.meta_properties import FILE_NAME, read_meta_properties
 from pykraft.protocol.messages.leader_change_message import LeaderChangeMessage
 from pykraft.replay.edit import Edits, edit
 from pykraft.replay.recorded import RecordedLog
@@ -92,15 +93,11 @@ async def _serve(recorded: RecordedLog, settings: Any, emit: Any) -> None:
 
 
 def _cluster_id(recorded: RecordedLog) -> str:
-    import javaproperties
-
     directory = recorded.root if recorded.root.is_dir() else recorded.root.parent
-    path = directory.parent / "meta.properties"
-    if path.exists():
-        found = javaproperties.loads(path.read_text()).get("cluster.id")
-        if found:
-            return str(found)
-    raise UsageError(f"{path} does not tell the cluster id: give --cluster-id")
+    found = read_meta_properties(directory.parent)
+    if found is not None and found.cluster_id:
+        return found.cluster_id
+    raise UsageError(f"{directory.parent / FILE_NAME} does not tell the cluster id: give --cluster-id")
 
 
 def _last_leader(recorded: RecordedLog) -> int:

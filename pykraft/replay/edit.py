@@ -334,7 +334,7 @@ class _Copy:
             lines = []
             for line in properties.read_text(PROPERTIES_ENCODING).splitlines():
                 key, equals, value = line.partition("=")
-                mapped = key == "node.id" and value.strip().isdecimal()
+                mapped = key in ("node.id", "broker.id") and value.strip().isdecimal()
                 lines.append(f"{key}{equals}{edits.node_ids.get(int(value), int(value))}" if mapped else line)
             (self._target / "meta.properties").write_text("\n".join([*lines, ""]), PROPERTIES_ENCODING)
         state = read_quorum_state(log.root)
