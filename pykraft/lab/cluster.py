@@ -303,9 +303,13 @@ class Lab:
         release: str | None = None,
         extra: Config | None = None,
         heap_mb: int = CONTROLLER_HEAP_MB,
+        jvm_options: tuple[str, ...] = (),
         wait: bool = True,
     ) -> Node:
-        """Apache Kafka's controller, alone in its quorum without `voters`; with `zookeeper` it migrates."""
+        """Apache Kafka's controller, alone in its quorum without `voters`; with `zookeeper` it migrates.
+
+        `jvm_options` come after those that make the lab's JVMs small, and so override them.
+        """
         name = f"controller-{node_id}"
         folder, port = self._place(name)
         config: dict[str, object] = {
@@ -328,7 +332,7 @@ class Lab:
             }
         config |= extra or {}
         self._format(folder, config, cluster_id, version, release)
-        return self._start_kafka(name, version, config, None, port, heap_mb, wait)
+        return self._start_kafka(name, version, config, None, port, heap_mb, wait, jvm_options=jvm_options)
 
     def pykraft(
         self,
@@ -441,16 +445,33 @@ class Lab:
         heap_mb: int,
         wait: bool,
         sasl_port: int | None = None,
+        jvm_options: tuple[str, ...] = (),
     ) -> Node:
         folder = self.folder / name
         path = folder / "server.properties"
         path.write_text(_properties({"log.dirs": str(folder / "data"), **config, **(extra or {})}))
-        process = self._jvm(name, version, "kafka.Kafka", [str(path)], heap_mb)
+        process = self._jvm(name, version, "kafka.Kafka", [str(path)], heap_mb, jvm_options)
         return self._start(Node(process, port, folder, sasl_port), wait)
 
-    def _jvm(self, name: str, version: str | None, main: str, arguments: list[str], heap_mb: int) -> Process:
+    def _jvm(
+        self,
+        name: str,
+        version: str | None,
+        main: str,
+        arguments: list[str],
+        heap_mb: int,
+        jvm_options: tuple[str, ...] = (),
+    ) -> Process:
         folder, release = self.folder / name, version or self.version
-        command = jvm_command(release, folder, main, arguments, class_path=jars.class_path(release), heap_mb=heap_mb)
+        command = jvm_command(
+            release,
+            folder,
+            main,
+            arguments,
+            class_path=jars.class_path(release),
+            heap_mb=heap_mb,
+            jvm_options=jvm_options,
+        )
         return Process(name, command, folder)
 
     def _start(self, node: AnyNode, wait: bool) -> AnyNode:

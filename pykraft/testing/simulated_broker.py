@@ -2,6 +2,7 @@
 
 In place of a JVM where a test or a benchmark needs brokers to be there but nothing of what they store. Speaks to
 pykraft and to Apache Kafka's controller alike, as a ZooKeeper-mode broker in migration or as a KRaft broker, of 3.9.
+With `fetches` they read the metadata log to its end and beyond, as brokers of both kinds do.
 """
 
 from __future__ import annotations
@@ -9,17 +10,19 @@ from __future__ import annotations
 import random
 import struct
 import threading
+import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeAlias
 
 import trio
 
+from pykraft.log.batch import iter_headers
 from pykraft.protocol import frame
 from pykraft.protocol._message import Message
-from pykraft.protocol.api import ApiKey, spec
+from pykraft.protocol.api import ApiKey, response_class, spec
 from pykraft.protocol.errors import ErrorCode
 from pykraft.protocol.messages.api_versions_request import ApiVersionsRequestData
 from pykraft.protocol.messages.api_versions_response import ApiVersion, ApiVersionsResponseData
@@ -31,6 +34,8 @@ from pykraft.protocol.messages.broker_registration_request import (
     Listener,
 )
 from pykraft.protocol.messages.broker_registration_response import BrokerRegistrationResponseData
+from pykraft.protocol.messages.fetch_request import FetchPartition, FetchRequestData, FetchTopic, ReplicaState
+from pykraft.protocol.messages.fetch_response import FetchResponseData
 from pykraft.protocol.messages.leader_and_isr_request import (
     LeaderAndIsrPartitionState,
     LeaderAndIsrRequestData,
@@ -45,7 +50,7 @@ from pykraft.protocol.messages.stop_replica_request import StopReplicaRequestDat
 from pykraft.protocol.messages.stop_replica_response import StopReplicaPartitionError, StopReplicaResponseData
 from pykraft.protocol.messages.update_metadata_request import UpdateMetadataRequestData
 from pykraft.protocol.messages.update_metadata_response import UpdateMetadataResponseData
-from pykraft.protocol.uuids import Uuid, random_uuid
+from pykraft.protocol.uuids import METADATA_TOPIC_ID, Uuid, random_uuid
 
 HOST: Final = "127.0.0.1"
 FRAME_BYTES_MAX: Final = 100 * 1024 * 1024
@@ -55,9 +60,17 @@ HEARTBEAT_INTERVAL_S: Final = 1.0
 METADATA_VERSION_3_9_IV0: Final = 21
 REGISTRATION_VERSION: Final = 4
 HEARTBEAT_VERSION: Final = 1
+FETCH_VERSION: Final = 17
+FETCH_WAIT_MS: Final = 500
+FETCH_BYTES_MAX: Final = 8 * 1024 * 1024
 
 _SERVED = (ApiKey.LEADER_AND_ISR, ApiKey.STOP_REPLICA, ApiKey.UPDATE_METADATA, ApiKey.API_VERSIONS)
 _TRY_AGAIN = {ErrorCode.NOT_CONTROLLER, ErrorCode.BROKER_ID_NOT_REGISTERED, ErrorCode.COORDINATOR_NOT_AVAILABLE}
+
+
+Tap: TypeAlias = Callable[[int, float, ApiKey, bytes], None]
+"""Called with (broker id, monotonic time in s when its last byte was read, API, content): the frame of a request of the
+controller's, or the record batches in an answer to Fetch."""
 
 
 class SimulatedBrokerError(Exception):
@@ -101,7 +114,9 @@ class SimulatedBroker:
 
     `controller` is (host, port). `epoch` is -1 until it is registered, `fenced` until the controller says otherwise.
     `failure` is what ended it; `refusals` counts by error the registrations that may still succeed later, `requests`
-    by API what the controller sent; `partitions` holds the latest LeaderAndIsr state of each.
+    by API what the controller sent; `partitions` holds the latest LeaderAndIsr state of each. With `silent` it sends no
+    heartbeats. With `fetches` it reads the metadata log and has done so up to `fetched_offset`. With a `tap` it looks
+    into nothing of what it is sent, and hands it over.
     """
 
     broker_id: int
@@ -111,6 +126,10 @@ class SimulatedBroker:
     rack: str | None = None
     metadata_version: int = METADATA_VERSION_3_9_IV0
     seed: int = 0
+    fetches: bool = False
+    tap: Tap | None = None
+    silent: bool = False
+    fetched_offset: int = 0
     epoch: int = -1
     fenced: bool = True
     port: int = 0
@@ -119,6 +138,7 @@ class SimulatedBroker:
     requests: Counter[str] = field(default_factory=Counter)
     partitions: dict[tuple[str, int], LeaderAndIsrPartitionState] = field(default_factory=dict)
     live_brokers: frozenset[int] = frozenset()
+    _fetched_epoch: int = 0
     _highest: dict[int, int] = field(default_factory=dict)
     _correlation: int = 0
     _incarnation: Uuid = b""
@@ -137,13 +157,19 @@ class SimulatedBroker:
             listeners = await nursery.start(trio.serve_tcp, self._serve_controller, 0)
             self.port = listeners[0].socket.getsockname()[1]
             task_status.started()
-            while True:
-                try:
-                    stream = await trio.open_tcp_stream(*self.controller)
-                    async with stream:
-                        await self._live(stream)
-                except (OSError, trio.BrokenResourceError, trio.TooSlowError):
-                    await trio.sleep(RETRY_INTERVAL_S)
+            if self.fetches:
+                nursery.start_soon(self._connected, self._fetch)
+            await self._connected(self._live)
+
+    async def _connected(self, talk: Callable[[trio.SocketStream], Awaitable[None]]) -> None:
+        """Have one conversation with the controller after the other, each on a connection of its own."""
+        while True:
+            try:
+                stream = await trio.open_tcp_stream(*self.controller)
+                async with stream:
+                    await talk(stream)
+            except (OSError, trio.BrokenResourceError, trio.TooSlowError):
+                await trio.sleep(RETRY_INTERVAL_S)
 
     async def _live(self, stream: trio.SocketStream) -> None:
         """Register, then heartbeats, on one connection; returns when the registration has to be done again."""
@@ -156,7 +182,8 @@ class SimulatedBroker:
             if not registered:
                 await trio.sleep(RETRY_INTERVAL_S)
         while registered:
-            registered = await self._heartbeat(stream)
+            if not self.silent:
+                registered = await self._heartbeat(stream)
             await trio.sleep(RETRY_INTERVAL_S if self.fenced else HEARTBEAT_INTERVAL_S)
 
     async def _register(self, stream: trio.SocketStream) -> bool:
@@ -191,8 +218,9 @@ class SimulatedBroker:
 
     async def _heartbeat(self, stream: trio.SocketStream) -> bool:
         # The epoch is the offset of the registration: a broker that has read so far counts as caught up.
+        offset = self.fetched_offset - 1 if self.fetches else self.epoch
         request = BrokerHeartbeatRequestData(
-            broker_id=self.broker_id, broker_epoch=self.epoch, current_metadata_offset=self.epoch
+            broker_id=self.broker_id, broker_epoch=self.epoch, current_metadata_offset=offset
         )
         answer = await self._call(stream, request, ApiKey.BROKER_HEARTBEAT, HEARTBEAT_VERSION)
         assert isinstance(answer, BrokerHeartbeatResponseData)
@@ -201,6 +229,40 @@ class SimulatedBroker:
             self.fenced = answer.is_fenced
             return True
         return error in _TRY_AGAIN and error is not ErrorCode.BROKER_ID_NOT_REGISTERED
+
+    async def _fetch(self, stream: trio.SocketStream) -> None:
+        """Read the metadata log from where it was left; returns when the controller serves no Fetch now."""
+        leader_epoch = 0
+        while True:
+            partition = FetchPartition(
+                current_leader_epoch=leader_epoch,
+                fetch_offset=self.fetched_offset,
+                last_fetched_epoch=self._fetched_epoch,
+            )
+            request = FetchRequestData(
+                cluster_id=self.cluster_id,
+                replica_state=ReplicaState(replica_id=self.broker_id),
+                max_wait_ms=FETCH_WAIT_MS,
+                max_bytes=FETCH_BYTES_MAX,
+                topics=[FetchTopic(topic_id=METADATA_TOPIC_ID, partitions=[partition])],
+            )
+            answer = await self._call(stream, request, ApiKey.FETCH, FETCH_VERSION)
+            arrived_s = time.monotonic()
+            assert isinstance(answer, FetchResponseData)
+            if answer.error_code:
+                await trio.sleep(RETRY_INTERVAL_S)
+                return
+            data = answer.responses[0].partitions[0]
+            leader_epoch = max(leader_epoch, data.current_leader.leader_epoch)
+            if data.error_code:
+                await trio.sleep(RETRY_INTERVAL_S)
+            elif data.snapshot_id.epoch >= 0:  # What is in a snapshot is nothing to a broker without data.
+                self.fetched_offset, self._fetched_epoch = data.snapshot_id.end_offset, data.snapshot_id.epoch
+            elif data.records:
+                for _, header in iter_headers(data.records):
+                    self.fetched_offset, self._fetched_epoch = header.next_offset, header.leader_epoch
+                if self.tap is not None:
+                    self.tap(self.broker_id, arrived_s, ApiKey.FETCH, data.records)
 
     async def _call(self, stream: trio.SocketStream, request: Message, key: ApiKey, version: int) -> Message:
         version = min(version, self._highest.get(key, version))
@@ -222,10 +284,15 @@ class SimulatedBroker:
         """Answer what a controller sends on one connection, in order."""
         try:
             while (data := await read_frame(stream)) is not None:
-                header, _, request = frame.decode_request(data)
+                arrived_s = time.monotonic()
+                header, _, _ = frame.decode_request_header(data)
                 key = ApiKey(header.request_api_key)
                 self.requests[key.name] += 1
-                answer = self._obey(key, header.request_api_version, request)
+                if self.tap is not None and key is not ApiKey.API_VERSIONS:
+                    self.tap(self.broker_id, arrived_s, key, data)
+                    answer: Message = response_class(key)()
+                else:
+                    answer = self._obey(key, header.request_api_version, frame.decode_request(data)[2])
                 await write_frame(
                     stream,
                     frame.encode_response(key, header.request_api_version, header.correlation_id, answer),

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import pytest
 
 import pykraft.testing
+from pykraft.log.batch import iter_headers
 from pykraft.protocol import frame
 from pykraft.protocol._message import Message
 from pykraft.protocol.api import ApiKey
@@ -67,6 +68,57 @@ def test_kraft_brokers_register_and_are_unfenced() -> None:
             epochs = controller.read(lambda image: {number: each.epoch for number, each in image.brokers.items()})
     assert racks == {0: "r0", 1: "r1"}
     assert epochs == {broker.broker_id: broker.epoch for broker in brokers}
+
+
+def test_a_broker_that_fetches_is_handed_the_whole_log() -> None:
+    batches: dict[int, list[bytes]] = {2: [], 3: []}  # another id than the controller has
+
+    def tap(broker_id: int, arrived_s: float, key: ApiKey, data: bytes) -> None:
+        assert key is ApiKey.FETCH
+        assert arrived_s <= time.monotonic()
+        batches[broker_id].append(data)
+
+    with pykraft.testing.controller() as controller:
+        brokers = [
+            SimulatedBroker(
+                each, controller.cluster_id, address(controller.address), migrating=False, fetches=True, tap=tap
+            )
+            for each in batches
+        ]
+        with running(brokers):
+            wait_until(lambda: not any(broker.fenced for broker in brokers))
+            brokers[1].silent = True
+            end_offset = controller.read(lambda image: image.offset) + 1
+            wait_until(lambda: all(broker.fetched_offset >= end_offset for broker in brokers))
+    for fetched in batches.values():
+        headers = [header for data in fetched for _, header in iter_headers(data)]
+        assert [header.base_offset for header in headers] == [0, *(header.next_offset for header in headers[:-1])]
+
+
+def test_a_silent_broker_is_fenced() -> None:
+    with pykraft.testing.controller(broker_session_timeout_ms=500) as controller:
+        broker = SimulatedBroker(0, controller.cluster_id, address(controller.address), migrating=False, fetches=True)
+        with running([broker]):
+            wait_until(lambda: not broker.fenced)
+            broker.silent = True
+            controller.wait_event("broker_fenced", DEADLINE_S, broker_id=0)
+
+
+def test_with_a_tap_requests_are_handed_over_and_not_looked_into() -> None:
+    tapped: list[tuple[int, ApiKey, bytes]] = []
+    broker = SimulatedBroker(
+        1, "cluster", ("127.0.0.1", 9), tap=lambda broker_id, _, key, data: tapped.append((broker_id, key, data))
+    )
+    state = LeaderAndIsrPartitionState(partition_index=0, leader=1, isr=[1])
+    topic = LeaderAndIsrTopicState(topic_name="orders", topic_id=b"0123456789abcdef", partition_states=[state])
+    request = LeaderAndIsrRequestData(topic_states=[topic])
+    with running([broker]):
+        answer = ask(broker.port, ApiKey.LEADER_AND_ISR, 7, request)
+    assert answer.error_code == 0  # type: ignore[attr-defined]
+    [(broker_id, key, data)] = tapped
+    assert (broker_id, key) == (1, ApiKey.LEADER_AND_ISR)
+    assert frame.decode_request(data)[2] == request
+    assert not broker.partitions
 
 
 def test_a_migrating_broker_is_refused_by_a_controller_that_does_not_migrate() -> None:
