@@ -89,8 +89,8 @@ def show(name: str, version: int) -> str:
                 raise SystemExit(f"{name} has versions {message.versions}, not {version}")
             return "\n\n".join(
                 [
-                    _compile.reader_source(cls, version),
-                    _compile.writer_source(cls, version),
+                    _compile.decoder_source(cls, version),
+                    _compile.encoder_source(cls, version),
                     *_compile.run_examples(cls, version),
                 ]
             )

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from pykraft.protocol import _run_source, _source, _wire
+from pykraft.protocol._codecs import READ_FAILURES, WRITE_FAILURES, unread, unwritten
 from pykraft.protocol._layout import (
     FIXED,
     Field,
@@ -26,23 +27,31 @@ from pykraft.protocol._source import default_source, not_default
 # How many elements are taken one by one before runs are looked for again.
 BETWEEN_RUNS: Final = 16
 _ITEM_SIZE = {char: struct.calcsize(">" + char) for char in FIXED.values()}
+_GIVEN: Final = {
+    **_wire.NAMES, "ARRAYS": _wire.ARRAYS, "ReadRuns": ReadRuns, "WriteRuns": WriteRuns,
+    "READ_FAILURES": READ_FAILURES, "WRITE_FAILURES": WRITE_FAILURES, "unread": unread, "unwritten": unwritten,
+}  # fmt: skip
 
 
 def build(source: str, cls: type[Message], name: str) -> Any:
     """Run the source of a reader or writer; gives the function of that name."""
-    given = {**_wire.NAMES, "ARRAYS": _wire.ARRAYS, "ReadRuns": ReadRuns, "WriteRuns": WriteRuns}
-    return _source.run(source, cls, name, given)
+    return _source.run(source, cls, name, _GIVEN)
 
 
-def reader_source(cls: type[Message], version: int) -> str:
-    """The source of `decode(data, p) -> message, position after it` for one version.
+def decoder_source(cls: type[Message], version: int) -> str:
+    """The source of `decode(data, start) -> message` for one version, which takes all of the data.
 
     It reads slices without looking at the end of the data: a position behind the end means truncated data.
     """
-    return _Reader(version, is_flexible(cls, version)).source(cls)
+    return _Reader(version, is_flexible(cls, version)).decoder(cls)
 
 
-def writer_source(cls: type[Message], version: int) -> str:
+def reader_source(cls: type[Message], version: int) -> str:
+    """The source of `read(data, p) -> message, position after it`: a decoder for messages that more may follow."""
+    return _Reader(version, is_flexible(cls, version)).reader(cls)
+
+
+def encoder_source(cls: type[Message], version: int) -> str:
     """The source of `encode(message) -> bytes` for one version."""
     return _Writer(version, is_flexible(cls, version)).source(cls)
 
@@ -108,13 +117,46 @@ class _Reader(_Emitter):
         super().__init__(version, flexible)
         self.pending: list[tuple[str, str]] = []
 
-    def source(self, cls: type[Message]) -> str:
+    def decoder(self, cls: type[Message]) -> str:
+        self.all_fixed(cls)
+        self.emit("if type(data) is not bytes:")
+        self.emit("    data = bytes(data)")
+        self.emit("end = len(data)")
+        self.emit("p = start")
+        self.emit("try:")
+        self.indent = 2
+        made = self.struct(cls, 0)
+        self.flush()
+        self.emit("if p == end:")
+        self.emit(f"    return {made}")
+        self.emit("raise Misfit")
+        self.indent = 1
+        self.emit("except READ_FAILURES as failure:")
+        self.emit(f"    raise unread({cls.__name__}, data, {self.version}, start, failure) from None")
+        return self.finish("def decode(data, start=0):")
+
+    def all_fixed(self, cls: type[Message]) -> None:
+        """The short way of a message that always takes the same bytes when it has no tagged fields."""
+        fields = untagged(cls, self.version)
+        if any(field.is_array or field.kind not in FIXED for field in fields) or fields != [
+            *layout(cls)[: len(fields)]
+        ]:
+            return
+        fmt = "".join(FIXED[field.kind] for field in fields) + "x" * self.flexible
+        no_tags = f" and not data[{struct.calcsize('>' + fmt) - 1}]" if self.flexible else ""
+        self.emit("try:")
+        self.emit(f"    if not start{no_tags}:")
+        self.emit(f"        return {cls.__name__}(*{self.packer(fmt, 'unpack')}(data))")
+        self.emit("except Exception:")
+        self.emit("    pass")
+
+    def reader(self, cls: type[Message]) -> str:
         made = self.struct(cls, 0)
         self.flush()
         self.emit(f"return {made}, p")
         if any(_END.search(line) for line in self.lines):
             self.lines.insert(0, "    end = len(data)")
-        return self.finish("def decode(data, p):")
+        return self.finish("def read(data, p):")
 
     def flush(self) -> None:
         if not self.pending:
@@ -314,7 +356,7 @@ class _Reader(_Emitter):
             self.field(field, depth, compact=True)
 
 
-_PARTS: Final = "    w = (out := []).append"
+_PARTS: Final = "        w = (out := []).append"
 
 
 class _Writer(_Emitter):
@@ -329,10 +371,14 @@ class _Writer(_Emitter):
         self.sink = "w"
 
     def source(self, cls: type[Message]) -> str:
-        self.lines.append(_PARTS)
+        self.lines += ["    try:", _PARTS]
+        self.indent = 2
         self.struct(cls, "m", 0)
         self.flush()
         self.emit('return b"".join(out)')
+        self.indent = 1
+        self.emit("except WRITE_FAILURES as failure:")
+        self.emit(f"    raise unwritten(m, {self.version}, failure) from None")
         return self.finish("def encode(m):")
 
     def packed(self, extra: tuple[tuple[str, str], ...] = ()) -> str:

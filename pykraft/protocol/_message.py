@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Final, Self, TypeAlias
+from typing import ClassVar, Self, TypeAlias
 
 import msgspec
 
 from pykraft.protocol import _codecs
-from pykraft.protocol._codecs import READ_FAILURES, WRITE_FAILURES, readers, writers
+from pykraft.protocol._codecs import Decoder, Encoder, decoders, encoders
 
 # Tag and content of each tagged field that the schema does not know, in the order of the tags.
 UnknownTaggedFields: TypeAlias = tuple[tuple[int, bytes], ...]
-
-# No compiled code yet, or it gave up.
-_ANY_DOUBT: Final = (KeyError, *READ_FAILURES, *WRITE_FAILURES)
 
 
 class Struct(msgspec.Struct, gc=False):
@@ -40,16 +37,17 @@ class Message(Struct):
     @classmethod
     def decode(cls, data: bytes | bytearray | memoryview, version: int) -> Self:
         """Read a whole message; DecodeError also for bytes left over, UnsupportedVersionError for the version."""
-        # The way that almost all messages go, without the calls of the whole one: they cost what a small message does.
-        if type(data) is bytes:
-            try:
-                message: Self
-                message, p = readers[version][cls](data, 0)
-                if p == len(data):
-                    return message
-            except _ANY_DOUBT:
-                pass
-        return _codecs.decode(cls, data, version)
+        # No calls but that of the compiled code: they cost what a small message does.
+        try:
+            message: Self = decoders[version][cls](data)
+        except KeyError:
+            return _codecs.decoder(cls, version)(data)
+        return message
+
+    @classmethod
+    def decoder(cls, version: int) -> Decoder[Self]:
+        """What `decode` does for one version, looked up once to be called often; UnsupportedVersionError."""
+        return _codecs.decoder(cls, version)
 
     @classmethod
     def decode_prefix(cls, data: bytes, version: int, start: int = 0) -> tuple[Self, int]:
@@ -59,7 +57,12 @@ class Message(Struct):
     def encode(self, version: int) -> bytes:
         """Write the message; EncodeError when the value does not fit, UnsupportedVersionError for the version."""
         try:
-            return writers[version][type(self)](self)
-        except _ANY_DOUBT:
-            pass
-        return _codecs.encode(self, version)
+            return encoders[version][type(self)](self)
+        except KeyError:
+            return _codecs.encoder(type(self), version)(self)
+
+    @classmethod
+    def encoder(cls, version: int) -> Encoder[Self]:
+        """What `encode` does for messages of this class in one version, looked up once to be called often;
+        UnsupportedVersionError."""
+        return _codecs.encoder(cls, version)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
+from pykraft.protocol._codecs import Decoder, Encoder
 from pykraft.protocol._message import Message
 from pykraft.protocol._tables import APIS, MODULES, RECORDS, ApiKey
 from pykraft.protocol.errors import UnsupportedVersionError
@@ -19,6 +20,8 @@ __all__ = [
     "BASE_RELEASE",
     "ApiKey",
     "ApiSpec",
+    "Decoder",
+    "Encoder",
     "api_name",
     "message_class",
     "record_class",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-from pykraft.protocol import _codecs
 from pykraft.protocol._message import Message
 from pykraft.protocol.api import request_class, request_header_version, response_class, response_header_version
 from pykraft.protocol.errors import DecodeError
@@ -33,7 +32,7 @@ def decode_request(frame: bytes) -> tuple[RequestHeaderData, int, Message]:
     """A request: header, header version, body. DecodeError (offsets count from the frame's start) or
     UnsupportedVersionError."""
     header, header_version, p = decode_request_header(frame)
-    body = _codecs.decode(request_class(header.request_api_key), frame, header.request_api_version, p)
+    body = request_class(header.request_api_key).decoder(header.request_api_version)(frame, p)
     return header, header_version, body
 
 
@@ -48,7 +47,7 @@ def decode_response(frame: bytes, api_key: int, api_version: int) -> tuple[Respo
     from the frame's start) or UnsupportedVersionError."""
     header_version = response_header_version(api_key, api_version)
     header, p = ResponseHeaderData.decode_prefix(frame, header_version)
-    return header, header_version, _codecs.decode(response_class(api_key), frame, api_version, p)
+    return header, header_version, response_class(api_key).decoder(api_version)(frame, p)
 
 
 def encode_response(api_key: int, api_version: int, correlation_id: int, body: Message) -> bytes:

@@ -63,7 +63,7 @@ def test_generated_files_say_that_they_are() -> None:
 
 def test_show_prints_the_code_of_one_version() -> None:
     text = show("UpdateMetadataRequest", 8)
-    assert "def decode(data, p):" in text
+    assert "def decode(data, start=0):" in text
     assert "def encode(m):" in text
     compile(text, "shown", "exec")
     assert text == show("UpdateMetadataRequestData", 8)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import assert_type
 
 from pykraft.protocol import jsonconv
-from pykraft.protocol.api import ApiKey, ApiSpec, message_class, request_class, spec
+from pykraft.protocol.api import ApiKey, ApiSpec, Decoder, Encoder, message_class, request_class, spec
 from pykraft.protocol.errors import DecodeError, EncodeError, ErrorCode, ProtocolError, UnsupportedVersionError
 from pykraft.protocol.frame import decode_request, encode_request
 from pykraft.protocol.messages.api_versions_request import ApiVersionsRequestData
@@ -36,6 +36,12 @@ def messages() -> None:
     assert_type(again, MetadataResponseData)
     assert_type(MetadataResponseData.decode(memoryview(raw), 12), MetadataResponseData)
     assert_type(MetadataResponseData.decode_prefix(raw, 12), tuple[MetadataResponseData, int])
+    decode, encode = MetadataResponseData.decoder(12), MetadataResponseData.encoder(12)
+    assert_type(decode, Decoder[MetadataResponseData])
+    assert_type(encode, Encoder[MetadataResponseData])
+    assert_type(decode(bytearray(raw)), MetadataResponseData)
+    assert_type(decode(b"before" + raw, 6), MetadataResponseData)
+    assert_type(encode(message), bytes)
     assert_type(again.cluster_id, str | None)
     assert_type(again.controller_id, int)
     assert_type(again.unknown_tagged_fields, tuple[tuple[int, bytes], ...])
@@ -105,6 +111,7 @@ def mistakes() -> None:
     MetadataResponseBroker(rack=1)  # type: ignore[arg-type]
     PartitionRecord(replicas=["1"])  # type: ignore[list-item]
     MetadataResponseData().topics = None  # type: ignore[assignment]
+    lambda: MetadataResponseData.encoder(12)(ApiVersionsRequestData())  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":
