@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -38,6 +39,7 @@ from pykraft.replay.image_json import image_to_json
 from pykraft.replay.recorded import RecordedLog
 from pykraft.testing.fake_zookeeper import FakeZooKeeper, FakeZooKeeperPort
 from pykraft.testing.handle import ControllerError
+from pykraft.zookeeper.port import ANY_VERSION, SetData
 from tests.migration.house import load, make
 from tests.zookeeper.fixture_trees import tree
 
@@ -249,7 +251,20 @@ def test_c39_the_gauges_have_kafkas_names_and_numbers(state: ZkMigrationState, v
     assert 4 not in list(ZkMigrationState)
 
 
-def test_status_before_the_copy(run: Run, zookeeper: FakeZooKeeper, tmp_path: Path) -> None:
+def test_c16_status_tells_what_the_log_has_no_record_for(run: Run, zookeeper: FakeZooKeeper, tmp_path: Path) -> None:
+    load(zookeeper, tree("before"))
+    format_directory(tmp_path / "data")
+    with pykraft.testing.controller(
+        node_id=NODE_ID, data_directory=tmp_path / "data", zookeeper=NOWHERE, release="3.4-IV0"
+    ) as controller:
+        status = ("migration", "status", "--bootstrap-controller", controller.address, "--zookeeper", "zk")
+        assert re.search(r"copy +BLOCKED +ZooKeeper has the SCRAM credentials of user alice, bob@", run(*status)[1])
+        for user in ("alice", "bob%40EXAMPLE.COM"):
+            zookeeper.tree.multi([SetData(f"/config/users/{user}", b'{"config":{}}', ANY_VERSION)], 0, ())
+        assert re.search(r"copy +BLOCKED +ZooKeeper has the delegation token gIUbD9FlTd65RugLXNZXiQ", run(*status)[1])
+
+
+def test_l19_status_before_the_copy(run: Run, zookeeper: FakeZooKeeper, tmp_path: Path) -> None:
     load(zookeeper, tree("before"))
     format_directory(tmp_path / "data")
     with migrated(tmp_path / "data") as controller:
@@ -260,6 +275,13 @@ def test_status_before_the_copy(run: Run, zookeeper: FakeZooKeeper, tmp_path: Pa
             "quorum": "done", "controllers": "done", "brokers": "blocked", "reassignments": "done", "copy": "waiting",
             "dual-write": "waiting", "kraft-brokers": "waiting", "finalized": "waiting",
         }  # fmt: skip
+        make(zookeeper, {"/brokers/topics/nameless": '{"version":1,"partitions":{"0":[1]}}'})
+        copy = next(
+            each
+            for each in json.loads(run(*status, "--zookeeper", "zk", "--json")[1])["stages"]
+            if each["stage"] == "copy"
+        )
+        assert (copy["state"], copy["detail"][:43]) == ("blocked", "topic nameless has no topic_id in ZooKeeper")
         make(zookeeper, {"/migration": migration_znode(9)})
         assert stages(run(*status, "--zookeeper", "zk", "--json")[1])["copy"] == "blocked"
 

@@ -100,7 +100,7 @@ def test_an_aborted_bootstrap_leaves_an_empty_log() -> None:
         (V.IBP_3_3_IV3, False, Z.NONE, []),
     ],
 )
-def test_a_log_with_metadata_is_led_on(
+def test_c50_a_log_with_metadata_is_led_on(
     version: MetadataVersion, migration: bool, found: ZkMigrationState, records: list[Any]
 ) -> None:
     log = [level(version)] if found is Z.NONE else [level(version), state(found)]

@@ -20,7 +20,7 @@ INCARNATION = bytes([5]) * 16
 LISTENERS = [Endpoint("CONTROLLER", "127.0.0.1", 9093, 0)]
 
 
-def test_a_controller_s_registration_is_written_as_sent() -> None:
+def test_c44_a_controller_s_registration_is_written_as_sent() -> None:
     cluster = Cluster()
     request = ControllerRegistrationRequestData(
         3001, INCARNATION, True, [Listener("CONTROLLER", "h", 9093, 1)], [Feature(FEATURE_NAME, 1, 21)]

@@ -10,7 +10,8 @@ import pytest
 from pykraft.image.delta import MetadataDelta
 from pykraft.image.metadata_image import MetadataImage
 from pykraft.image.model import ZkMigrationState
-from pykraft.migration.driver import PENDING_KEYS_MAX, MigrationDriver
+from pykraft.migration import driver
+from pykraft.migration.driver import MigrationDriver
 from pykraft.migration.effects import (
     AssignedBrokersRead,
     BrokerIdsRead,
@@ -526,11 +527,12 @@ def test_zookeeper_coming_back_is_not_left_to_the_timer() -> None:
     assert bench.has(Reconcile)
 
 
-def test_too_much_to_remember_becomes_a_reconcile() -> None:
+def test_too_much_to_remember_becomes_a_reconcile(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(driver, "PENDING_KEYS_MAX", 1_000)
     bench = Bench()
     bench.dual_write()
     bench.change(config("2"))
-    names = map(str, range(PENDING_KEYS_MAX + 1))
+    names = map(str, range(1_001))
     bench.change(*(ConfigRecord(resource_type=4, resource_name=name, name="k", value="v") for name in names))
     assert bench.driver._pending == MetadataDelta()
     bench.write_done()

@@ -130,7 +130,7 @@ def shrink() -> PartitionChangeRecord:
     return PartitionChangeRecord(partition_id=0, topic_id=TOPIC, leader=1)
 
 
-async def test_a_broker_first_gets_everything_and_then_each_change() -> None:
+async def test_c6_a_broker_first_gets_everything_and_then_each_change() -> None:
     async with running() as cluster:
         cluster.channels.publish_full(cluster.image, 6)
         await cluster.broker.wait_for(lambda: len(cluster.broker.received) == 2)
@@ -175,7 +175,7 @@ async def test_a_queue_that_overflows_is_replaced_by_everything(monkeypatch: pyt
         assert cluster.broker.received[3][1].topic_states[0].partition_states[0].leader_epoch == 50
 
 
-async def test_a_fenced_broker_has_no_channel_and_a_new_registration_gets_everything() -> None:
+async def test_c42_a_fenced_broker_has_no_channel_and_a_new_registration_gets_everything() -> None:
     async with running() as cluster:
         cluster.channels.publish_full(cluster.image, 6)
         await cluster.broker.wait_for(lambda: len(cluster.broker.received) == 2)
@@ -184,7 +184,9 @@ async def test_a_fenced_broker_has_no_channel_and_a_new_registration_gets_everyt
         cluster.register(epoch=11)
         cluster.publish()
         await cluster.broker.wait_for(lambda: len(cluster.broker.received) == 4)
-        assert [body.broker_epoch for _, body in cluster.broker.received[2:]] == [11, 11]
+        assert [(body.broker_epoch, body.type) for _, body in cluster.broker.received[2:]] == [
+            (11, RequestType.FULL)
+        ] * 2
 
 
 async def test_c13_only_unfenced_brokers_in_zookeeper_mode_have_a_channel() -> None:
