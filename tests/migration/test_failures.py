@@ -368,6 +368,7 @@ async def test_c11_an_expired_session_in_the_middle_of_it_all(autojump_clock: tr
         await h.until_written()
         server.stop()
         await h.write(*DUAL_WRITES[0])
+        await h.until(lambda: "cannot be reached" in h.waiting(), "the write fails")
         server.start(expire_sessions=True)
         await h.until_written()
         await h.write(*DUAL_WRITES[1])
