@@ -8,7 +8,7 @@ import signal
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from pykraft.cli.log_common import CANNOT_RUN, DONE, UsageError, command, log_argument
 from pykraft.cli.log_edit import mappings
@@ -17,6 +17,9 @@ from pykraft.log.meta_properties import FILE_NAME, read_meta_properties
 from pykraft.protocol.messages.leader_change_message import LeaderChangeMessage
 from pykraft.replay.edit import Edits, edit
 from pykraft.replay.recorded import RecordedLog
+
+if TYPE_CHECKING:
+    from pykraft.server.replay import ReplayServer
 
 
 def add_serve(parser: argparse.ArgumentParser) -> None:
@@ -48,7 +51,7 @@ def run_serve(options: argparse.Namespace) -> int:
     from pykraft.server.events import EventWriter
     from pykraft.server.failures import root_causes
     from pykraft.server.listener import ListenError
-    from pykraft.server.replay import ReplaySettings
+    from pykraft.server.replay import ReplayServer, ReplaySettings
 
     logging.basicConfig(stream=sys.stderr, level="INFO", format="[%(asctime)s] %(levelname)s %(message)s")
     host, _, port = options.listen.rpartition(":")
@@ -69,24 +72,24 @@ def run_serve(options: argparse.Namespace) -> int:
         emit = EventWriter(sys.stdout.buffer)
         failed = False
         try:
-            trio.run(_serve, recorded, settings, emit)
-        except* (ListenError, OSError) as errors:
-            failed = True
-            for error in root_causes(errors):
-                logging.critical("%s", error)
+            server = ReplayServer(recorded, settings, emit)
+            try:
+                trio.run(_serve, server)
+            except* (ListenError, OSError) as errors:
+                failed = True
+                for error in root_causes(errors):
+                    logging.critical("%s", error)
         finally:
             emit.close()
     return CANNOT_RUN if failed else DONE
 
 
-async def _serve(recorded: RecordedLog, settings: Any, emit: Any) -> None:
+async def _serve(server: ReplayServer) -> None:
     import trio
-
-    from pykraft.server.replay import ReplayServer
 
     async with trio.open_nursery() as nursery:
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-            nursery.start_soon(ReplayServer(recorded, settings, emit).run)
+            nursery.start_soon(server.run)
             async for _ in signals:
                 nursery.cancel_scope.cancel()
                 break

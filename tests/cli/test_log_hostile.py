@@ -25,7 +25,7 @@ from pykraft.cli.main import main
 from pykraft.log.batch import HEADER_SIZE, LENGTH_OVERHEAD, batch_crc, iter_headers
 from tests.replay.samples import CONTROLLER_DATA, CONTROLLER_LOG, RELEASES, SEGMENT, recorded
 
-EXAMPLES: Final = 5_000 if os.environ.get("PYKRAFT_PROFILE") == "nightly" else 60
+EXAMPLES: Final = 2_000 if os.environ.get("PYKRAFT_PROFILE") == "nightly" else 40
 BATCHES_MAX: Final = 30
 CHECKPOINT: Final = "00000000000000000012-0000000001.checkpoint"
 NAMES: Final = (SEGMENT, "00000000000000000012.log", CHECKPOINT, "00000000000000000000-0000000000.checkpoint")

@@ -56,6 +56,17 @@ def test_a_checkpoint_is_the_log_up_to_it(release: str) -> None:
     assert {found.path for found in differences(by_log, by_checkpoint)} <= unsaid
 
 
+def test_eligible_leader_replicas_are_kept_and_cleared() -> None:
+    """4.1.2: the log has them of both topics, then a ClearElrRecord of one."""
+    segment, checkpoint = recorded("4.1.2")
+    for image in (RecordedLog.at(segment).image(), RecordedLog.at(checkpoint).image()):
+        found = {
+            name: {partition.elr for partition in topic.partitions.values()}
+            for name, topic in image.topics_by_name.items()
+        }
+        assert found == {"topic-2": {()}, "topic-3": {(2,)}}
+
+
 def test_a_log_that_begins_with_a_checkpoint(tmp_path: Path) -> None:
     segment, checkpoint = recorded("3.9.1")
     end = RecordedLog.at(checkpoint).checkpoints[0].end
