@@ -103,6 +103,8 @@ class ControllerConfig:
     delegation_token_max_lifetime_ms: int = _key("delegation.token.max.lifetime.ms", 604_800_000, int)
     delegation_token_expiry_time_ms: int = _key("delegation.token.expiry.time.ms", 86_400_000, int)
     delegation_token_expiry_check_interval_ms: int = _key("delegation.token.expiry.check.interval.ms", 3_600_000, int)
+    controller_quota_window_num: int = _key("controller.quota.window.num", 11, int)
+    controller_quota_window_size_seconds: int = _key("controller.quota.window.size.seconds", 1, int)
     request_timeout_ms: int = _key("request.timeout.ms", 30_000, int)
     socket_request_max_bytes: int = _key("socket.request.max.bytes", 104_857_600, int)
     max_connections: int = _key("max.connections", 4_096, int)

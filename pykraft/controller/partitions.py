@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from pykraft.controller.authorizer import AclOperation, AclResourceType, Authorize, allow_all
 from pykraft.controller.errors import ApiError, TooManyRecordsError, check_record_limit
+from pykraft.controller.mutation_quotas import UNBOUNDED, MutationQuota
 from pykraft.controller.partition_change import active_brokers, default_directory
 from pykraft.controller.placement import StripedReplicaPlacer, check_manual_assignment, usable_brokers
 from pykraft.controller.result import ControllerResult, OperationContext
@@ -69,11 +70,15 @@ class NewPartitions:
 
 
 def create_partitions(
-    ctx: OperationContext, request: CreatePartitionsRequestData, authorize: Authorize = allow_all
+    ctx: OperationContext,
+    request: CreatePartitionsRequestData,
+    authorize: Authorize = allow_all,
+    quota: MutationQuota = UNBOUNDED,
 ) -> ControllerResult[CreatePartitionsResponseData]:
     """Add partitions to topics; one topic's refusal leaves the others alone. Raises TooManyRecordsError.
 
-    Needs ALTER on each topic.
+    Needs ALTER on each topic. Each partition is drawn from `quota`, with validateOnly too; without it a topic is
+    refused with THROTTLING_QUOTA_EXCEEDED.
     """
     new_partitions = NewPartitions(ctx)
     records: list[ApiMessageAndVersion] = []
@@ -91,7 +96,7 @@ def create_partitions(
             results.append(CreatePartitionsTopicResult(topic.name, ErrorCode.TOPIC_AUTHORIZATION_FAILED.value, None))
             continue
         try:
-            records += _add_partitions(ctx, topic, new_partitions, records)
+            records += _add_partitions(ctx, topic, new_partitions, records, quota)
         except TooManyRecordsError:
             raise
         except ApiError as error:
@@ -107,6 +112,7 @@ def _add_partitions(
     request: CreatePartitionsTopic,
     new_partitions: NewPartitions,
     records: list[ApiMessageAndVersion],
+    quota: MutationQuota,
 ) -> list[ApiMessageAndVersion]:
     topic = ctx.image.topics_by_name.get(request.name)
     if topic is None:
@@ -124,6 +130,7 @@ def _add_partitions(
             f"Topic {topic.name} would get {additional} more partitions, but {len(request.assignments)} assignments"
             " are given",
         )
+    quota.record(additional, ctx.now_ms)
     check_record_limit(records, more=additional)
     no_active_replica = ErrorCode.INVALID_REPLICATION_FACTOR
     if request.assignments is None:

@@ -85,6 +85,11 @@ def tells_migration_readiness(release: str) -> bool:
     return release != "3.4"
 
 
+def has_mutation_quotas(release: str) -> bool:
+    """Whether it keeps clients to their controller mutation quotas."""
+    return release != "3.4"
+
+
 def supported_levels(release: str) -> range:
     """The levels of metadata.version that a release knows."""
     found = next(feature for feature in SUPPORTED_FEATURES[release] if feature.name == FEATURE_NAME)

@@ -13,6 +13,7 @@ from pykraft.controller.authorizer import CLUSTER_NAME, AclOperation, AclResourc
 from pykraft.controller.configs import create_topic_configs
 from pykraft.controller.effective_configs import describe_topic_configs
 from pykraft.controller.errors import ApiError, TooManyRecordsError, check_record_limit
+from pykraft.controller.mutation_quotas import UNBOUNDED, MutationQuota
 from pykraft.controller.partitions import NewPartitions
 from pykraft.controller.placement import StripedReplicaPlacer, check_manual_assignment, usable_brokers
 from pykraft.controller.result import ControllerResult, OperationContext
@@ -66,9 +67,16 @@ class _TopicNames:
 
 
 def create_topics(
-    ctx: OperationContext, request: CreateTopicsRequestData, api_version: int, authorize: Authorize = allow_all
+    ctx: OperationContext,
+    request: CreateTopicsRequestData,
+    api_version: int,
+    authorize: Authorize = allow_all,
+    quota: MutationQuota = UNBOUNDED,
 ) -> ControllerResult[CreateTopicsResponseData]:
     """Create topics; one topic's refusal leaves the others alone. Raises TooManyRecordsError.
+
+    Each partition is drawn from `quota`, with validateOnly too; without it a topic is refused with
+    THROTTLING_QUOTA_EXCEEDED.
 
     Needs CREATE on the cluster or the topic; the answer tells a topic's configs and counts to those who may
     DESCRIBE_CONFIGS it. With validateOnly everything is checked and answered, and nothing written.
@@ -95,7 +103,7 @@ def create_topics(
             continue
         try:
             names.check(topic.name)
-            created, result = _create_topic(ctx, topic, new_partitions, len(records))
+            created, result = _create_topic(ctx, topic, new_partitions, len(records), quota)
         except TooManyRecordsError:
             raise
         except ApiError as error:
@@ -118,7 +126,11 @@ def _refused(name: str, code: ErrorCode, message: str) -> CreatableTopicResult:
 
 
 def _create_topic(
-    ctx: OperationContext, topic: CreatableTopic, new_partitions: NewPartitions, record_count: int
+    ctx: OperationContext,
+    topic: CreatableTopic,
+    new_partitions: NewPartitions,
+    record_count: int,
+    quota: MutationQuota,
 ) -> tuple[list[ApiMessageAndVersion], CreatableTopicResult]:
     configs: dict[str, str] = {}
     for config in topic.configs:
@@ -138,6 +150,7 @@ def _create_topic(
     records = [ApiMessageAndVersion(TopicRecord(name=topic.name, topic_id=topic_id), 0), *config_records]
     for number, replicas in enumerate(placements):
         records.append(new_partitions.record(topic_id, number, replicas, no_active_replica))
+    quota.record(len(placements), ctx.now_ms)
     check_record_limit(range(record_count), more=len(records))
     result = CreatableTopicResult(
         name=topic.name,
@@ -194,12 +207,17 @@ def _manual_placements(ctx: OperationContext, topic: CreatableTopic) -> list[tup
 
 
 def delete_topics(
-    ctx: OperationContext, request: DeleteTopicsRequestData, api_version: int, authorize: Authorize = allow_all
+    ctx: OperationContext,
+    request: DeleteTopicsRequestData,
+    api_version: int,
+    authorize: Authorize = allow_all,
+    quota: MutationQuota = UNBOUNDED,
 ) -> ControllerResult[DeleteTopicsResponseData]:
     """Delete topics given by name or, from version 6, by id; their configs go with them at replay.
 
     Needs DELETE on the cluster or the topic. Those who may not even DESCRIBE a topic learn neither whether one of
     that name exists nor the name that belongs to an id. The answers come in no particular order, as Kafka's do.
+    Each partition is drawn from `quota`; without it a topic is refused with THROTTLING_QUOTA_EXCEEDED.
     Raises ApiError INVALID_REQUEST (before version 3) or TOPIC_DELETION_DISABLED under delete.topic.enable=false;
     TooManyRecordsError.
     """
@@ -227,6 +245,11 @@ def delete_topics(
     check_record_limit(found)
     records: list[ApiMessageAndVersion] = []
     for topic in found:
+        try:
+            quota.record(len(topic.partitions), ctx.now_ms)
+        except ApiError as error:
+            responses.append(_not_deleted(topic.name, topic.id, error.message, error.code))
+            continue
         responses.append(DeletableTopicResult(name=topic.name, topic_id=topic.id, error_message=None))
         records.append(ApiMessageAndVersion(RemoveTopicRecord(topic_id=topic.id), 0))
     ctx.rng.shuffle(responses)

@@ -43,9 +43,14 @@ class Answer(NamedTuple):
     frame: bytes
     error: ErrorCode
 
+    @property
+    def throttle_time_ms(self) -> int:
+        """How long the client that gets it is to be silent; 0 for responses that have no such field."""
+        return getattr(self.response, "throttle_time_ms", 0)
 
-async def answer(node: Node, frame: bytes, connection: Connection) -> bytes:
-    """The response frame to a request frame. Raises BadRequestError where Kafka closes the connection."""
+
+async def answer(node: Node, frame: bytes, connection: Connection) -> Answer:
+    """The response to a request frame. Raises BadRequestError where Kafka closes the connection."""
     header, position = request_header(frame)
     key, version = ApiKey(header.request_api_key), header.request_api_version
     requester = Requester(client_host=connection.host, client_id=header.client_id, listener=connection.listener)
@@ -70,7 +75,7 @@ async def answer(node: Node, frame: bytes, connection: Connection) -> bytes:
                 f"{key.name} version {version} cannot be decoded ({error}); the sender's codec is at fault"
             ) from error
     context = RequestContext(node, key, version, requester)
-    return (await answer_decoded(context, header.correlation_id, body)).frame
+    return await answer_decoded(context, header.correlation_id, body)
 
 
 def request_header(frame: bytes) -> tuple[RequestHeaderData, int]:

@@ -1,7 +1,8 @@
 """A listener: accepts connections and answers their requests, each connection's in order, one at a time.
 
 As in Kafka, a connection's next request is read once the last one is answered; so a peer that does not read is
-not read from either, and holds one response at most. A bad frame closes its own connection only.
+not read from either, and holds one response at most. One that is throttled is not read from until its time is over. A
+bad frame closes its own connection only.
 """
 
 from __future__ import annotations
@@ -128,8 +129,10 @@ class Listener:
                 idle.deadline = float("inf")
                 response = await answer(self._node, frame, connection)
                 idle.deadline = trio.current_time() + idle_s_max
-                await stream.send_all(_LENGTH.pack(len(response)) + response)
-        log.info("%s: connection closed: idle for %d ms (connections.max.idle.ms)", connection.peer, idle_ms_max)
+                await stream.send_all(_LENGTH.pack(len(response.frame)) + response.frame)
+                if response.throttle_time_ms > 0:
+                    idle.deadline = float("inf")
+                    await trio.sleep(response.throttle_time_ms / 1000)
 
 
 async def bind(host: str, port: int) -> list[trio.SocketListener]:

@@ -7,9 +7,10 @@ import socket
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -19,7 +20,8 @@ from pykraft.controller.authorizer import Authorizer
 from pykraft.controller.config import ControllerConfig
 from pykraft.controller.controller_registration import own_registration
 from pykraft.controller.errors import ApiError
-from pykraft.controller.releases import refuses_non_voters
+from pykraft.controller.mutation_quotas import ControllerMutationQuotas
+from pykraft.controller.releases import has_mutation_quotas, refuses_non_voters
 from pykraft.controller.result import ControllerResult, OperationContext
 from pykraft.image.delta import MetadataDelta
 from pykraft.image.metadata_image import MetadataImage
@@ -86,6 +88,7 @@ class Node:
     endpoint: Endpoint = field(init=False)
     kraft_version: int = field(init=False)
     authorizer: Authorizer = field(init=False)
+    mutation_quotas: ControllerMutationQuotas = field(init=False)
     finalized_features: FinalizedFeatures = NO_FEATURES
     leader_id: int = -1
 
@@ -93,6 +96,9 @@ class Node:
         self.apis = controller_apis(self.config.release)
         self.rng = Random(self.settings.seed)
         self.authorizer = Authorizer(self.config)
+        self.mutation_quotas = ControllerMutationQuotas(
+            self.config.controller_quota_window_num, self.config.controller_quota_window_size_seconds * 1000
+        )
         self._migration: Migration | None = None
         self._leaders_send, self._leaders_receive = trio.open_memory_channel[LeaderChanged](1000)
         self._incarnation_id = random_uuid(self.rng)
@@ -131,6 +137,7 @@ class Node:
             sockets = await bind(self.settings.host, self.settings.port)
             try:
                 self.endpoint = self._endpoint(sockets)
+                self.config = replace(self.config, properties=self._own_properties())
                 self._assemble(storage)
                 await self._serve(storage, sockets, task_status)
             finally:
@@ -142,6 +149,20 @@ class Node:
         if host in ("", "0.0.0.0", "::"):
             host = socket.getfqdn()
         return Endpoint(self.config.controller_listener_names[0], host, port, PLAINTEXT)
+
+    def _own_properties(self) -> Mapping[str, str]:
+        """What was configured, and what the file of a Kafka controller that is as this one would say beside."""
+        config, name = self.config, self.endpoint.name
+        own = {
+            "process.roles": "controller",
+            "node.id": str(config.node_id),
+            "controller.listener.names": name,
+            "listeners": f"{name}://{self.address}",
+            "log.dirs": str(self.settings.data_directory),
+        }
+        if not config.has_dynamic_quorum:
+            own["controller.quorum.voters"] = f"{config.node_id}@{self.address}"
+        return MappingProxyType(own | dict(config.properties))
 
     def _assemble(self, storage: Storage) -> None:
         config, node_id = self.config, self.config.node_id
@@ -177,6 +198,8 @@ class Node:
         )
         self.snapshots = Snapshots(self.writer, storage.log, config, self.now_ms, recorded.records)
         self.writer.subscribe(self.authorizer.update)
+        if has_mutation_quotas(config.release):
+            self.writer.subscribe(self.mutation_quotas.update)
         self.writer.subscribe(self._remember_features)
         self.writer.subscribe(Announcer(self.emit))
         if self._migration is not None:
@@ -242,6 +265,8 @@ class Node:
         if image.features:
             self.finalized_features = FinalizedFeatures(dict(image.features), image.offset)
         self.authorizer.load(image)
+        if has_mutation_quotas(self.config.release):
+            self.mutation_quotas.load(image)
         await self.writer.lead(image, epoch, end_offset)
         await self.writer.write(
             lambda ctx: activate(ctx, self.settings.data_directory),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, TypeVar, ca
 
 from pykraft.controller.authorizer import CLUSTER_NAME, AclOperation, AclResourceType
 from pykraft.controller.errors import ApiError
+from pykraft.controller.mutation_quotas import MutationQuota
 from pykraft.controller.result import Requester
 from pykraft.protocol.api import ApiKey, response_class
 from pykraft.protocol.errors import ErrorCode
@@ -34,6 +35,13 @@ class RequestContext:
         requester = self.requester
         return self.node.authorizer.authorize(
             requester.principal, requester.client_host, operation, resource_type, name
+        )
+
+    def mutation_quota(self, strict_since: int) -> MutationQuota:
+        """What the requester may draw from for partitions; strict for requests from version `strict_since` on."""
+        requester = self.requester
+        return self.node.mutation_quotas.quota_for(
+            requester.principal, requester.client_id, strict=self.api_version >= strict_since
         )
 
     def check_cluster_operation(self) -> None:

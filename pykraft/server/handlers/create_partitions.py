@@ -3,10 +3,13 @@
 - Waits at most the request's timeoutMs for its turn.
 - Errors of the whole request: at every topic.
 - Needs ALTER on the topic.
-Left out: the controller mutation quota (THROTTLING_QUOTA_EXCEEDED).
+- Kept to the controller mutation quota of the requester's user and client id, strictly from v3 on
+  (THROTTLING_QUOTA_EXCEEDED), before that by throttleTimeMs alone.
 """
 
 from __future__ import annotations
+
+from typing import Final
 
 from pykraft.controller.partitions import create_partitions
 from pykraft.protocol.api import ApiKey
@@ -16,6 +19,8 @@ from pykraft.protocol.messages.create_partitions_response import (
     CreatePartitionsTopicResult,
 )
 from pykraft.server.registry import RequestContext, RequestError, handles
+
+STRICT_SINCE: Final = 3
 
 
 def _place_error(
@@ -31,8 +36,11 @@ def _place_error(
 
 @handles(ApiKey.CREATE_PARTITIONS, place_error=_place_error)
 async def handle(context: RequestContext, request: CreatePartitionsRequestData) -> CreatePartitionsResponseData:
-    return await context.node.writer.write(
-        lambda ctx: create_partitions(ctx, request, context.authorize),
+    quota = context.mutation_quota(STRICT_SINCE)
+    response = await context.node.writer.write(
+        lambda ctx: create_partitions(ctx, request, context.authorize, quota),
         name="createPartitions",
         timeout_ms=request.timeout_ms,
     )
+    response.throttle_time_ms = quota.throttle_time_ms(context.node.now_ms())
+    return response
