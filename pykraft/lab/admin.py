@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from pykraft.lab import jars
 from pykraft.lab.errors import LabError
@@ -24,6 +24,14 @@ class AdminError(LabError):
     def __init__(self, operation: str, error: str, message: str) -> None:
         self.operation, self.error = operation, error
         super().__init__(f"{operation}: {error}: {message}")
+
+
+class ToolResult(NamedTuple):
+    """What a tool ended with and what it wrote."""
+
+    code: int
+    stdout: str
+    stderr: str
 
 
 class AdminShell:
@@ -96,7 +104,12 @@ class AdminShell:
 
     def tool(self, main: str, *arguments: str) -> str:
         """Run the main method of a tool in this JVM and return its stdout. Raises LabError if it fails."""
+        done = self.run_tool(main, *arguments)
+        if done.code:
+            raise LabError(f"{main} {' '.join(arguments)} ended with {done.code}:\n{done.stdout}{done.stderr}")
+        return done.stdout
+
+    def run_tool(self, main: str, *arguments: str) -> ToolResult:
+        """Run the main method of a tool in this JVM, whatever it ends with."""
         result = self.call("tool", main=main, args=list(arguments))
-        if result["exit"]:
-            raise LabError(f"{main} {' '.join(arguments)} ended with {result['exit']}:\n{result['stdout']}")
-        return str(result["stdout"])
+        return ToolResult(result["exit"], result["stdout"], result["stderr"])

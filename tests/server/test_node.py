@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import trio
 
-from pykraft.image.model import ZkMigrationState
+from pykraft.image.model import ResourceType, ZkMigrationState
 from pykraft.log.batch import ControlRecordType, encode_batch, encode_control_batch, iter_batches
 from pykraft.log.checkpoint import BOOTSTRAP_NAME, checkpoint_name
 from pykraft.log.epochs import OffsetAndEpoch
@@ -19,6 +19,7 @@ from pykraft.protocol.errors import ErrorCode
 from pykraft.protocol.frame import encode_request
 from pykraft.protocol.messages.api_versions_request import ApiVersionsRequestData
 from pykraft.protocol.messages.create_topics_request import CreatableTopic, CreateTopicsRequestData
+from pykraft.protocol.messages.describe_configs_request import DescribeConfigsRequestData, DescribeConfigsResource
 from pykraft.protocol.messages.fetch_snapshot_request import (
     FetchSnapshotRequestData,
     PartitionSnapshot,
@@ -310,3 +311,22 @@ async def test_it_lives_longer_than_the_longest_of_its_timers(
         while node.log.end_offset < end + 20:
             await client.ask(fetch(node, node.log.end_offset, max_wait_ms=9_000))
         await register(client, node)
+
+
+async def test_a_node_describes_what_the_file_of_a_kafka_controller_would_say(node: Node) -> None:
+    request = DescribeConfigsRequestData(
+        resources=[DescribeConfigsResource(resource_type=ResourceType.BROKER, resource_name="1")]
+    )
+    async with connected(node) as client:
+        [result] = (await client.ask(request)).results
+    static = {each.name: each.value for each in result.configs if each.config_source == 4}
+    assert static == {
+        "process.roles": "controller",
+        "node.id": "1",
+        "broker.id": "1",
+        "controller.listener.names": "CONTROLLER",
+        "listeners": f"CONTROLLER://{node.address}",
+        "controller.quorum.voters": f"1@{node.address}",
+        "log.dirs": str(node.settings.data_directory),
+        "inter.broker.protocol.version": "3.9-IV0",
+    }

@@ -56,11 +56,8 @@ public final class AdminShell {
 
     /** Thrown in place of ending the JVM when a tool wants to exit. */
     private static final class ToolExit extends RuntimeException {
-        final int code;
-
-        ToolExit(int code, String message) {
-            super(message, null, false, false);
-            this.code = code;
+        ToolExit(int code) {
+            super("exit " + code, null, false, false);
         }
     }
 
@@ -498,37 +495,51 @@ public final class AdminShell {
         return reply;
     }
 
-    /** Runs the main method of one of Kafka's tools; {"exit": code, "stdout": text}. */
+    /** Runs the main method of one of Kafka's tools; {"exit": code, "stdout": text, "stderr": text}. */
     private Object tool(JsonNode r) throws Exception {
         String[] args = strings(r.get("args")).toArray(new String[0]);
         ByteArrayOutputStream captured = new ByteArrayOutputStream();
+        ByteArrayOutputStream complaints = new ByteArrayOutputStream();
         PrintStream before = System.out;
-        // The first exit counts: a tool may catch our exception, print it and exit once more.
+        PrintStream errorsBefore = System.err;
+        // The first exit counts, and what was written until then: a tool may catch our exception, print it and exit
+        // once more.
         AtomicReference<ToolExit> first = new AtomicReference<>();
+        AtomicReference<Map<String, Object>> ended = new AtomicReference<>();
         Exit.Procedure procedure = (status, message) -> {
-            first.compareAndSet(null, new ToolExit(status, message));
+            if (first.compareAndSet(null, new ToolExit(status))) {
+                ended.set(toolResult(status, captured, complaints));
+            }
             throw first.get();
         };
         Exit.setExitProcedure(procedure);
         Exit.setHaltProcedure(procedure);
-        try (PrintStream target = new PrintStream(captured, true, "UTF-8")) {
+        try (PrintStream target = new PrintStream(captured, true, "UTF-8");
+            PrintStream errors = new PrintStream(complaints, true, "UTF-8")) {
             System.setOut(target);
+            System.setErr(errors);
             Runnable main = toolMain(r.get("main").asText(), args);
-            // The console of Scala's println is fixed per thread when Scala is loaded, hence withOut.
-            scala.Console$.MODULE$.withOut(target, () -> {
+            // The console of Scala's println is fixed per thread when Scala is loaded, hence withOut and withErr.
+            scala.Console$.MODULE$.withOut(target, () -> scala.Console$.MODULE$.withErr(errors, () -> {
                 main.run();
                 return null;
-            });
+            }));
         } catch (ToolExit exit) {
-            if (exit.getMessage() != null) {
-                captured.write(exit.getMessage().getBytes(StandardCharsets.UTF_8));
-            }
+            // Its result was taken when it wanted to exit.
         } finally {
             System.setOut(before);
+            System.setErr(errorsBefore);
             Exit.resetExitProcedure();
             Exit.resetHaltProcedure();
         }
-        return Map.of("exit", first.get() == null ? 0 : first.get().code, "stdout", captured.toString("UTF-8"));
+        return ended.get() == null ? toolResult(0, captured, complaints) : ended.get();
+    }
+
+    private static Map<String, Object> toolResult(int code, ByteArrayOutputStream out, ByteArrayOutputStream err) {
+        return Map.of(
+            "exit", code,
+            "stdout", out.toString(StandardCharsets.UTF_8),
+            "stderr", err.toString(StandardCharsets.UTF_8));
     }
 
     private static Runnable toolMain(String name, String[] args) throws ReflectiveOperationException {
