@@ -133,6 +133,7 @@ class Listener:
                 if response.throttle_time_ms > 0:
                     idle.deadline = float("inf")
                     await trio.sleep(response.throttle_time_ms / 1000)
+        log.info("%s: connection closed: idle for %d ms (connections.max.idle.ms)", connection.peer, idle_ms_max)
 
 
 async def bind(host: str, port: int) -> list[trio.SocketListener]:
