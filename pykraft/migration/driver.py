@@ -314,10 +314,16 @@ class MigrationDriver:
             if reconciled and any(before is None and acl not in image.acls for acl, before in delta.acls.items()):
                 self._start_reconcile(image)  # It may have written an ACL that nothing tells the resource of any more.
                 return
-            self._reconcile_needed = True  # Until the operations are there: what fails on the way loses no change.
             writer = ZkWriter(self.leadership.kraft_controller_epoch, self._passwords, reconciled)
-            operations = writer.delta(image, delta)
-            self._reconcile_needed = False
+            try:
+                operations = writer.delta(image, delta)
+            except Exception as error:  # Whatever it is, no change may be lost, and brokers must still be told.
+                self._reconcile_needed = True
+                self._wait(
+                    f"a change cannot be put into ZooKeeper ({type(error).__name__}: {error}): everything is compared"
+                    " next; please report it"
+                )
+                return
             if operations:
                 state = self.leadership.with_offset(image.offset, image.epoch)
                 self._start(WriteZk(self._next_job(), state, operations))

@@ -45,6 +45,7 @@ from pykraft.migration.effects import (
 )
 from pykraft.migration.states import EMPTY, ZkMigrationLeadershipState
 from pykraft.migration.states import MigrationDriverState as S
+from pykraft.migration.zk_writer import ZkWriter
 from pykraft.protocol.records.config_record import ConfigRecord
 from pykraft.protocol.records.feature_level_record import FeatureLevelRecord
 from pykraft.protocol.records.partition_change_record import PartitionChangeRecord
@@ -324,6 +325,26 @@ def test_c59_a_broker_that_could_not_be_told_anything_holds_the_claim_up(
     bench.register(0)
     bench.step(BrokerIdsRead(bench.driver._job or 0, {0: "h:1"}))
     assert bench.has(ReadAssignedBrokers)
+
+
+def test_a_change_that_cannot_be_made_into_operations_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Brokers are told of it all the same, and everything is compared as soon as the timer is due."""
+    bench = Bench()
+    bench.dual_write()
+
+    def refuse(*_: object) -> None:
+        raise ValueError("no such thing")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ZkWriter, "delta", refuse)
+        bench.change(TopicRecord(name="t", topic_id=bytes(15) + b"\x01"))
+    assert bench.has(SendDeltaRpcs)
+    assert not bench.has(WriteZk)
+    assert "ValueError: no such thing" in bench.one(ReportWaiting).reason
+    assert bench.driver.is_writing
+    bench.now_ms = bench.one(SetTimer).at_ms
+    bench.step(Poll())
+    assert bench.has(Reconcile)
 
 
 def test_c40_a_reason_is_given_once_and_polls_get_rarer_up_to_a_minute() -> None:
