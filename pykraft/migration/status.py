@@ -215,11 +215,12 @@ def _brokers(facts: StatusFacts) -> Stage:
             return Stage(name, StageState.DONE, f"{_named(image.brokers)} registered in migration mode")
         detail = f"{_named(kraft)} in KRaft mode already" if kraft else "which brokers there are, ZooKeeper knows"
         return Stage(name, StageState.UNKNOWN, f"{detail}: give --zookeeper")
-    if zookeeper.not_ready:
+    not_ready = [id_ for id_ in zookeeper.not_ready if not _runs_migrating(image, id_)]
+    if not_ready:
         return Stage(
             name,
             StageState.BLOCKED,
-            f"{_named(zookeeper.not_ready)} running without zookeeper.metadata.migration.enable=true: set it, with"
+            f"{_named(not_ready)} running without zookeeper.metadata.migration.enable=true: set it, with"
             " controller.quorum.voters and controller.listener.names, and restart each",
         )
     reason = preconditions.brokers_not_registered(image, zookeeper.brokers) or preconditions.replicas_not_registered(
@@ -229,6 +230,12 @@ def _brokers(facts: StatusFacts) -> Stage:
         return Stage(name, StageState.BLOCKED, reason)
     note = "".join(f"; broker {id_} could not be asked: {why}" for id_, why in sorted(zookeeper.silent.items()))
     return Stage(name, StageState.DONE, f"{_named(zookeeper.brokers)} registered in migration mode{note}")
+
+
+def _runs_migrating(image: MetadataImage, broker_id: int) -> bool:
+    """Whether a broker's heartbeats tell that it is in migration mode: 3.4's have no other way to say so."""
+    broker = image.brokers.get(broker_id)
+    return broker is not None and broker.is_migrating_zk_broker and not broker.fenced
 
 
 def _reassignments(facts: StatusFacts) -> Stage:
