@@ -437,6 +437,7 @@ def test_c67_a_copied_log_beside_a_migration_znode_that_was_deleted_is_refused()
 def test_c23_l20_a_new_leader_of_a_copied_log_skips_the_waits_and_reconciles(offset: int) -> None:
     bench = migrated_before(offset)
     assert bench.at(S.BECOME_CONTROLLER)
+    assert bench.one(Claim).state.initial_migration_complete
     bench.claimed()
     assert bench.at(S.SYNC_KRAFT_TO_ZK)
     bench.write_done()
@@ -657,7 +658,10 @@ def test_l12_how_long_a_write_took_is_never_negative(snapshot: bool) -> None:
 def test_c43_a_controller_that_does_not_lead_is_behind_by_nothing() -> None:
     """KAFKA-15532: ZkWriteBehindLag is the leader's."""
     bench = Bench()
-    assert bench.driver.lag(bench.image) == 0, "it has not begun"
+    bench.lead()
+    bench.change(config("1"))
+    assert bench.driver.lag(bench.image) == 0, "it waits for brokers"
+    bench = Bench()
     bench.dual_write()
     bench.change(config("2"), config("3"))
     assert bench.driver.lag(bench.image) == 2
