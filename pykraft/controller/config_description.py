@@ -19,7 +19,7 @@ from pykraft.controller.config import ControllerConfig
 from pykraft.controller.config_values import ConfigType, ConfigValueError, parse_integer, parse_value, value_text
 from pykraft.controller.effective_configs import BrokerConfigs, ConfigSource, broker_configs, topic_defaults
 from pykraft.controller.errors import ApiError
-from pykraft.controller.topic_config_definitions import TOPIC_CONFIGS, TopicConfigDefinition
+from pykraft.controller.topic_config_definitions import TopicConfigDefinition, topic_configs
 from pykraft.controller.topic_names import topic_name_problem
 from pykraft.image.metadata_image import MetadataImage
 from pykraft.image.model import ConfigResource, ResourceType
@@ -114,8 +114,9 @@ def _topic_entries(image: MetadataImage, config: ControllerConfig, topic: str) -
     if topic not in image.topics_by_name:
         raise ApiError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, f"The topic '{topic}' does not exist.")
     layers = broker_configs(image, config)
-    defaults, own = topic_defaults(layers), image.topic_configs(topic)
-    return [_topic_entry(definition, own, defaults, layers) for definition in TOPIC_CONFIGS.values()]
+    defaults, own = topic_defaults(layers, config.release), image.topic_configs(topic)
+    definitions = topic_configs(config.release).values()
+    return [_topic_entry(definition, own, defaults, layers) for definition in definitions]
 
 
 def _topic_entry(

@@ -19,8 +19,9 @@ from pykraft.controller.config_values import ConfigType, ConfigValueError, parse
 from pykraft.controller.effective_configs import broker_configs, remote_storage_system_enabled, topic_defaults
 from pykraft.controller.elr import check_min_insync_replicas, clear_elr_records
 from pykraft.controller.errors import ApiError, check_record_limit
+from pykraft.controller.releases import is_since
 from pykraft.controller.result import ControllerResult, OperationContext
-from pykraft.controller.topic_config_definitions import TOPIC_CONFIGS, check_topic_configs
+from pykraft.controller.topic_config_definitions import TopicConfigDefinition, check_topic_configs, topic_configs
 from pykraft.controller.topic_names import topic_name_problem
 from pykraft.image.metadata_image import MetadataImage
 from pykraft.image.model import ConfigResource, ResourceType
@@ -29,6 +30,7 @@ from pykraft.protocol.messages import alter_configs_response as legacy
 from pykraft.protocol.messages.alter_configs_request import AlterConfigsRequestData
 from pykraft.protocol.messages.incremental_alter_configs_request import (
     AlterableConfig,
+    AlterConfigsResource,
     IncrementalAlterConfigsRequestData,
 )
 from pykraft.protocol.messages.incremental_alter_configs_response import (
@@ -65,6 +67,9 @@ _ResourceT = TypeVar("_ResourceT", bound=_Resource)
 _ALTERABLE_TYPES: Final = frozenset({ResourceType.TOPIC, ResourceType.BROKER, ResourceType.CLIENT_METRICS})
 _KNOWN_TYPES: Final = _ALTERABLE_TYPES | {ResourceType.BROKER_LOGGER}
 """Those of Kafka 3.9: GROUP came with 4.0."""
+_CLIENT_METRICS_SINCE: Final = "3.7"
+_OWN_LOGGERS_SINCE: Final = "3.7"
+"""The first release whose controller alters its own loggers; to those before, they are no resource it could alter."""
 
 
 def incremental_alter_configs(
@@ -77,20 +82,20 @@ def incremental_alter_configs(
     """
     answers: list[_Answer] = []
     records: list[ApiMessageAndVersion] = []
-    others = [entry for entry in request.resources if entry.resource_type != ResourceType.BROKER_LOGGER]
-    for resource, entry in _accepted(others, answers, authorize).items():
+    has_loggers = is_since(ctx.config.release, _OWN_LOGGERS_SINCE)
+    loggers: list[AlterConfigsResource] = []
+    others: list[AlterConfigsResource] = []
+    for entry in request.resources:
+        (loggers if has_loggers and entry.resource_type == ResourceType.BROKER_LOGGER else others).append(entry)
+    for resource, entry in _accepted(ctx, others, answers, authorize).items():
         try:
-            changes = _incremental_changes(ctx.image, resource, entry.configs)
+            changes = _incremental_changes(ctx, resource, entry.configs)
             records += _altered(ctx, resource, changes)
         except ApiError as error:
             answers.append(_Answer(resource, error.code, error.message))
         else:
             answers.append(_Answer(resource))
-    answers += [
-        _altered_loggers(ctx.config, entry.resource_name, entry.configs, authorize)
-        for entry in request.resources
-        if entry.resource_type == ResourceType.BROKER_LOGGER
-    ]
+    answers += [_altered_loggers(ctx.config, entry.resource_name, entry.configs, authorize) for entry in loggers]
     records += clear_elr_records(ctx.image, records)
     check_record_limit(records)
     response = IncrementalAlterConfigsResponseData(
@@ -117,7 +122,7 @@ def alter_configs(
     """
     answers: list[_Answer] = []
     records: list[ApiMessageAndVersion] = []
-    for resource, entry in _accepted(request.resources, answers, authorize).items():
+    for resource, entry in _accepted(ctx, request.resources, answers, authorize).items():
         current = ctx.image.configs.get(resource, {})
         wanted = {config.name: config.value for config in entry.configs}
         changes = {name: value for name, value in wanted.items() if _is_written(resource, current.get(name), value)}
@@ -175,23 +180,26 @@ def validate_topic_configs(
         check_topic_configs(
             configs,
             existing or {},
-            topic_defaults(layers),
+            topic_defaults(layers, config.release),
             remote_storage_system_enabled=remote_storage_system_enabled(layers),
+            release=config.release,
         )
     except ConfigValueError as error:
         raise ApiError(ErrorCode.INVALID_CONFIG, str(error)) from error
 
 
 def _accepted(
-    entries: Iterable[_ResourceT], answers: list[_Answer], authorize: Authorize
+    ctx: OperationContext, entries: Iterable[_ResourceT], answers: list[_Answer], authorize: Authorize
 ) -> dict[ConfigResource, _ResourceT]:
     """The resources that may be altered by the requester, each once; what is refused goes to `answers`."""
     accepted: dict[ConfigResource, _ResourceT] = {}
     seen: set[ConfigResource] = set()
     repeated: set[ConfigResource] = set()
+    has_client_metrics = is_since(ctx.config.release, _CLIENT_METRICS_SINCE)
+    known_types = _KNOWN_TYPES if has_client_metrics else _KNOWN_TYPES - {ResourceType.CLIENT_METRICS}
     for entry in entries:
         resource = ConfigResource(entry.resource_type, entry.resource_name)
-        if resource.type not in _KNOWN_TYPES:
+        if resource.type not in known_types:
             reason = f"Unknown resource type {resource.type}."
             answers.append(_Answer(resource, ErrorCode.UNSUPPORTED_VERSION, reason))
         elif resource not in seen:
@@ -224,13 +232,14 @@ def _refusal(resource: ConfigResource, authorize: Authorize) -> _Answer | None:
 
 
 def _incremental_changes(
-    image: MetadataImage, resource: ConfigResource, configs: Iterable[AlterableConfig]
+    ctx: OperationContext, resource: ConfigResource, configs: Iterable[AlterableConfig]
 ) -> dict[str, str | None]:
     """The new value of each config that is to be written (None: deleted). Raises ApiError.
 
     An unknown operation, and appending null, crash Kafka's controller; here they are refused as its brokers do.
     """
-    current = image.configs.get(resource, {})
+    current = ctx.image.configs.get(resource, {})
+    definitions = topic_configs(ctx.config.release)
     changes: dict[str, str | None] = {}
     for change in {config.name: config for config in configs}.values():
         before = current.get(change.name)
@@ -241,7 +250,7 @@ def _incremental_changes(
             value = None
         elif change.config_operation not in (OpType.APPEND, OpType.SUBTRACT):
             raise ApiError(ErrorCode.INVALID_REQUEST, f"Unknown operation type {change.config_operation}.")
-        elif not _is_list(resource, change.name):
+        elif not _is_list(definitions, resource, change.name):
             operation = OpType(change.config_operation).name
             raise ApiError(
                 ErrorCode.INVALID_CONFIG, f"Can't {operation} to key {change.name} because its type is not LIST."
@@ -249,7 +258,7 @@ def _incremental_changes(
         elif change.value is None:
             raise ApiError(ErrorCode.INVALID_REQUEST, f"Null value not supported for : {change.name}")
         else:
-            parts = _list_parts(before if before is not None else _default(resource, change.name))
+            parts = _list_parts(before if before is not None else _default(definitions, resource, change.name))
             value = ",".join(_altered_list(parts, split_like_java(change.value), OpType(change.config_operation)))
         if _is_written(resource, before, value):
             changes[change.name] = value
@@ -261,16 +270,16 @@ def _is_written(resource: ConfigResource, before: str | None, after: str | None)
     return before != after or resource.type == ResourceType.BROKER
 
 
-def _is_list(resource: ConfigResource, name: str) -> bool:
+def _is_list(definitions: Mapping[str, TopicConfigDefinition], resource: ConfigResource, name: str) -> bool:
     if resource.type == ResourceType.TOPIC:
-        return name in TOPIC_CONFIGS and TOPIC_CONFIGS[name].type is ConfigType.LIST
+        return name in definitions and definitions[name].type is ConfigType.LIST
     if resource.type == ResourceType.BROKER:
         return name in BROKER_CONFIGS and BROKER_CONFIGS[name].type is ConfigType.LIST
     return False
 
 
-def _default(resource: ConfigResource, name: str) -> str | None:
-    return TOPIC_CONFIGS[name].default if resource.type == ResourceType.TOPIC else BROKER_CONFIGS[name].default
+def _default(definitions: Mapping[str, TopicConfigDefinition], resource: ConfigResource, name: str) -> str | None:
+    return definitions[name].default if resource.type == ResourceType.TOPIC else BROKER_CONFIGS[name].default
 
 
 def _list_parts(text: str | None) -> list[str]:

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple, TypeAlias
 from pykraft.controller.broker_config_definitions import BROKER_CONFIGS, SYNONYMS, applicable_dynamic_configs
 from pykraft.controller.config import ControllerConfig
 from pykraft.controller.config_values import ConfigValueError, parse_integer, parse_value
-from pykraft.controller.topic_config_definitions import TOPIC_CONFIGS, Synonym, TopicConfigDefinition
+from pykraft.controller.topic_config_definitions import Synonym, TopicConfigDefinition, topic_configs
 from pykraft.image.metadata_image import MetadataImage
 from pykraft.image.model import ConfigResource, ResourceType
 from pykraft.protocol.messages.create_topics_response import CreatableTopicConfigs
@@ -91,22 +91,26 @@ def _converted(text: str, synonym: Synonym) -> str:
 
 
 def unclean_leader_election_enabled(image: MetadataImage, config: ControllerConfig, topic: str) -> bool:
-    """Whether a topic may get a leader from outside its ISR."""
-    definition = TOPIC_CONFIGS["unclean.leader.election.enable"]
+    """Whether a topic may get a leader from outside its ISR.
+
+    Kafka's controllers before 3.9 leave the config alone and answer no; a topic's own word counts here in all releases.
+    """
+    definition = topic_configs(config.release)["unclean.leader.election.enable"]
     layers = _dynamic_and_static(image, config)
     return _effective(definition, image.topic_configs(topic), layers).value.lower() == "true"
 
 
 def min_insync_replicas(image: MetadataImage, config: ControllerConfig, topic: str) -> int:
     """How many replicas of a topic have to be in sync for its partitions to be written to with acks=all."""
-    definition = TOPIC_CONFIGS[MIN_INSYNC_REPLICAS]
+    definition = topic_configs(config.release)[MIN_INSYNC_REPLICAS]
     layers = _dynamic_and_static(image, config)
     return int(_effective(definition, image.topic_configs(topic), layers).value)
 
 
 def static_min_insync_replicas(config: ControllerConfig) -> int:
     """What applies to a cluster without dynamic configs."""
-    return int(config.properties.get(MIN_INSYNC_REPLICAS, TOPIC_CONFIGS[MIN_INSYNC_REPLICAS].default))
+    default = topic_configs(config.release)[MIN_INSYNC_REPLICAS].default
+    return int(config.properties.get(MIN_INSYNC_REPLICAS, default))
 
 
 def describe_topic_configs(
@@ -115,7 +119,7 @@ def describe_topic_configs(
     """Every config of a topic whose own configs are `own`, by name, as CreateTopics v5 and later answers it."""
     layers = _dynamic_and_static(image, config)
     described = []
-    for definition in TOPIC_CONFIGS.values():
+    for definition in topic_configs(config.release).values():
         value, source = _effective(definition, own, layers)
         described.append(
             CreatableTopicConfigs(
@@ -152,11 +156,11 @@ def broker_configs(image: MetadataImage, config: ControllerConfig) -> BrokerConf
     )
 
 
-def topic_defaults(configs: BrokerConfigs) -> dict[str, str]:
+def topic_defaults(configs: BrokerConfigs, release: str) -> dict[str, str]:
     """What applies to a topic that has no value of its own, by topic config name (extractLogConfigMap)."""
     merged = configs.merged()
     defaults: dict[str, str] = {}
-    for definition in TOPIC_CONFIGS.values():
+    for definition in topic_configs(release).values():
         defaults[definition.name] = definition.default
         for synonym in definition.synonyms:
             text = merged.get(synonym.name)

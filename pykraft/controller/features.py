@@ -11,7 +11,7 @@ from typing import Final
 
 from pykraft.controller.elr import elr_safety_records
 from pykraft.controller.errors import ApiError
-from pykraft.controller.releases import KRAFT_VERSION, SUPPORTED_FEATURES, is_4
+from pykraft.controller.releases import KRAFT_VERSION, SUPPORTED_FEATURES, is_4, is_since
 from pykraft.controller.result import ControllerResult, OperationContext
 from pykraft.image.metadata_version import (
     ELR_VERSION,
@@ -28,6 +28,10 @@ from pykraft.protocol.records.feature_level_record import FeatureLevelRecord
 
 ELR_METADATA_VERSION: Final = MetadataVersion.IBP_4_0_IV1
 """What eligible.leader.replicas.version depends on."""
+
+
+_MISSING_IS_0_SINCE: Final = "3.7"
+"""The first release to which a broker without a feature has it at level 0; to those before, it takes no level of it."""
 
 
 class UpgradeType(IntEnum):
@@ -126,7 +130,8 @@ def _reason_not_supported(ctx: OperationContext, name: str, level: int) -> str |
         ]
     for node, features in nodes:
         found = next((feature for feature in features if feature.name == name), FeatureRange(name, 0, 0))
-        if not found.min_version <= level <= found.max_version:
+        must_be_known = node.startswith("Broker") and not is_since(ctx.config.release, _MISSING_IS_0_SINCE)
+        if not found.min_version <= level <= found.max_version or (must_be_known and found not in features):
             if found.max_version == 0:
                 return f"{node} does not support this feature."
             return f"{node} only supports versions {found.min_version} to {found.max_version}."

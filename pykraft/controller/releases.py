@@ -59,6 +59,11 @@ def release_of(text: str) -> str:
     return named if named in RELEASES else RELEASES[0]
 
 
+def is_since(release: str, first: str) -> bool:
+    """Whether a release is `first` or came after it; both are of RELEASES."""
+    return RELEASES.index(release) >= RELEASES.index(first)
+
+
 def is_4(release: str) -> bool:
     """Whether it is one of those without ZooKeeper, 4.0 and later."""
     return not release.startswith("3.")

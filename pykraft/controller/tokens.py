@@ -11,6 +11,7 @@ from typing import Final
 
 from pykraft.controller.authorizer import AclOperation, AclResourceType, Authorize, allow_all
 from pykraft.controller.errors import ApiError
+from pykraft.controller.releases import is_since
 from pykraft.controller.result import ControllerResult, OperationContext, Requester
 from pykraft.image.model import DelegationToken
 from pykraft.protocol.errors import ErrorCode
@@ -30,6 +31,8 @@ ERROR_TIMESTAMP_MS: Final = -1
 """The times in the answer to a requester that may not ask for tokens."""
 TOKENS_PER_SWEEP_MAX: Final = 10_000
 """Expired tokens that one sweep removes; what is left waits for the next one."""
+_ENDS_EXPIRED_SINCE: Final = "3.7"
+"""The first release that ends an expired token when asked to; those before answer the end with the period given."""
 _REQUESTER_VERSION_MIN: Final = 3
 """The first version of CreateDelegationToken that tells owner and requester apart."""
 
@@ -120,9 +123,12 @@ def expire_delegation_token(
     try:
         _check_supported(ctx)
         token = _find(ctx, request.hmac)
+        ends_expired = is_since(ctx.config.release, _ENDS_EXPIRED_SINCE)
+        if not ends_expired:
+            _check_not_expired(ctx, token)
         _check_renewer(token, requester)
         if request.expiry_time_period_ms < 0:
-            response.expiry_timestamp_ms = ctx.now_ms
+            response.expiry_timestamp_ms = ctx.now_ms if ends_expired else request.expiry_time_period_ms
             return ControllerResult(response, [_removal(token)], atomic=True)
         _check_not_expired(ctx, token)
     except ApiError as error:

@@ -1,6 +1,7 @@
-"""Every topic config of Kafka 3.9: its type, default, allowed values and the broker configs that stand in for it.
+"""Every topic config of Kafka 3.9 and the releases before it: its type, default, allowed values and the broker configs
+that stand in for it.
 
-Sources: storage/.../internals/log/LogConfig.java, server-common/.../config/ServerTopicConfigSynonyms.java,
+Sources: storage/.../internals/log/LogConfig.java (3.4 to 3.9), server-common/.../config/ServerTopicConfigSynonyms.java,
 storage/.../internals/log/ThrottledReplicaListValidator.java, clients/.../record/CompressionType.java.
 """
 
@@ -8,7 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache, partial
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from pykraft.controller.config_values import (
@@ -21,7 +24,8 @@ from pykraft.controller.config_values import (
     one_of,
     parse_value,
 )
-from pykraft.image.metadata_version import LATEST_PRODUCTION, MetadataVersion
+from pykraft.controller.releases import DEFAULT_RELEASE, is_4, is_since, supported_levels
+from pykraft.image.metadata_version import MetadataVersion
 
 HOUR_MS: Final = 3_600_000
 MINUTE_MS: Final = 60_000
@@ -96,14 +100,8 @@ _OLD_VERSIONS: Final = (
     "2.8-IV1",
     "3.0-IV0",
 )
-_UNRELEASED_VERSIONS: Final = ("4.0-IV0", "4.0-IV1")
-_RELEASED_VERSIONS: Final = (
-    *_OLD_VERSIONS,
-    *(version.text for version in MetadataVersion if version <= LATEST_PRODUCTION),
-)
-_VERSION_TEXTS: Final = frozenset(
-    (*_RELEASED_VERSIONS, *_UNRELEASED_VERSIONS, *(text.partition("-")[0] for text in _RELEASED_VERSIONS))
-)
+_UNRELEASED_VERSIONS: Final = {"3.7": ("3.8-IV0",), "3.8": ("3.9-IV0",), "3.9": ("4.0-IV0", "4.0-IV1")}
+"""Those that a release knows before they are finished, by their whole names."""
 
 
 def _throttled_replicas(value: ConfigValue) -> str | None:
@@ -114,10 +112,18 @@ def _throttled_replicas(value: ConfigValue) -> str | None:
     return "give * or [partitionId]:[brokerId],[partitionId]:[brokerId],…"
 
 
-def _version(value: ConfigValue) -> str | None:
+def _version_texts(release: str) -> frozenset[str]:
+    """The names that message.format.version may have in a release up to 3.9."""
+    levels = supported_levels(release)
+    released = (*_OLD_VERSIONS, *(version.text for version in MetadataVersion if version <= levels[-1]))
+    unreleased = _UNRELEASED_VERSIONS.get(release, ())
+    return frozenset((*released, *unreleased, *(text.partition("-")[0] for text in released)))
+
+
+def _version(texts: frozenset[str], value: ConfigValue) -> str | None:
     text = str(value)
     segments = 3 if text.startswith("0.") else 2
-    if ".".join(text.split(".")[:segments]) in _VERSION_TEXTS:
+    if ".".join(text.split(".")[:segments]) in texts:
         return None
     return "it is not a version of Kafka: give one such as 3.0 or 3.0-IV1"
 
@@ -166,7 +172,7 @@ _DEFINITIONS: Final = (
     _config("max.compaction.lag.ms", LONG, INT64_MAX, _POSITIVE, "log.cleaner.max.compaction.lag.ms"),
     _config("max.message.bytes", INT, 1_048_588, _NOT_NEGATIVE, "message.max.bytes"),
     _config("message.downconversion.enable", BOOLEAN, "true", None, "log.message.downconversion.enable"),
-    _config("message.format.version", STRING, "3.0-IV1", _version, "log.message.format.version"),
+    _config("message.format.version", STRING, "3.0-IV1", None, "log.message.format.version"),
     _config("message.timestamp.after.max.ms", LONG, INT64_MAX, _NOT_NEGATIVE, "log.message.timestamp.after.max.ms"),
     _config("message.timestamp.before.max.ms", LONG, INT64_MAX, _NOT_NEGATIVE, "log.message.timestamp.before.max.ms"),
     _config(
@@ -205,8 +211,30 @@ _DEFINITIONS: Final = (
     _config("unclean.leader.election.enable", BOOLEAN, "false", None, "unclean.leader.election.enable"),
 )
 
-TOPIC_CONFIGS: Final[Mapping[str, TopicConfigDefinition]] = {config.name: config for config in _DEFINITIONS}
-"""Every topic config by name, sorted by name."""
+_FIRST_RELEASES: Final = {
+    "compression.gzip.level": "3.8",
+    "compression.lz4.level": "3.8",
+    "compression.zstd.level": "3.8",
+    "message.timestamp.after.max.ms": "3.6",
+    "message.timestamp.before.max.ms": "3.6",
+    "remote.log.copy.disable": "3.9",
+    "remote.log.delete.on.disable": "3.9",
+}
+"""Where a config came with a release after 3.4."""
+
+
+@cache
+def topic_configs(release: str) -> Mapping[str, TopicConfigDefinition]:
+    """Every topic config of a release by name, sorted by name; 4.0 and later are taken to have those of 3.9."""
+    known = DEFAULT_RELEASE if is_4(release) else release
+    check_version = partial(_version, _version_texts(known))
+    return MappingProxyType(
+        {
+            config.name: replace(config, check=check_version) if config.name == "message.format.version" else config
+            for config in _DEFINITIONS
+            if is_since(known, _FIRST_RELEASES.get(config.name, known))
+        }
+    )
 
 
 def check_topic_configs(
@@ -215,18 +243,20 @@ def check_topic_configs(
     defaults: Mapping[str, str],
     *,
     remote_storage_system_enabled: bool,
+    release: str = DEFAULT_RELEASE,
 ) -> None:
-    """LogConfig.validate for a KRaft cluster: names, values, and values against each other.
+    """LogConfig.validate of a release for a KRaft cluster: names, values, and values against each other.
 
     `configs` are the topic's own configs as they would be, `existing` as they are; `defaults` holds what applies
     where the topic has none, by topic config name. Raises ConfigValueError.
     """
+    definitions = topic_configs(release)
     for name in configs:
-        if name not in TOPIC_CONFIGS:
+        if name not in definitions:
             raise ConfigValueError(f"Unknown topic config name: {name}")
     values = {
         name: definition.parse(configs.get(name, defaults.get(name, definition.default)))
-        for name, definition in TOPIC_CONFIGS.items()
+        for name, definition in definitions.items()
     }
     shortest, longest = _number(values, "min.compaction.lag.ms"), _number(values, "max.compaction.lag.ms")
     if shortest > longest:
@@ -235,7 +265,9 @@ def check_topic_configs(
         )
     if values["remote.storage.enable"]:
         _check_remote_storage(values, system_enabled=remote_storage_system_enabled)
-    elif existing.get("remote.storage.enable", "").lower() == "true" and not values["remote.log.delete.on.disable"]:
+    elif existing.get("remote.storage.enable", "").lower() == "true" and not values.get(
+        "remote.log.delete.on.disable", True
+    ):
         raise ConfigValueError(
             "remote.storage.enable cannot become false while the remote data stays: set remote.log.delete.on.disable="
             "true to delete it, or keep remote.storage.enable=true and set remote.log.copy.disable=true"
@@ -253,7 +285,7 @@ def _check_remote_storage(values: Mapping[str, ConfigValue], *, system_enabled: 
         raise ConfigValueError("remote.storage.enable=true does not go with cleanup.policy=compact")
     _check_local_retention(values, "retention.bytes", has_limit=_number(values, "retention.bytes") > -1)
     _check_local_retention(values, "retention.ms", has_limit=_number(values, "retention.ms") != -1)
-    if not values["remote.log.copy.disable"]:
+    if not values.get("remote.log.copy.disable"):
         return
     for name in ("retention.bytes", "retention.ms"):
         local = _number(values, f"local.{name}")

@@ -16,6 +16,7 @@ from pykraft.controller.errors import ApiError, TooManyRecordsError, check_recor
 from pykraft.controller.mutation_quotas import UNBOUNDED, MutationQuota
 from pykraft.controller.partitions import NewPartitions
 from pykraft.controller.placement import StripedReplicaPlacer, check_manual_assignment, usable_brokers
+from pykraft.controller.releases import is_since
 from pykraft.controller.result import ControllerResult, OperationContext
 from pykraft.controller.topic_names import topic_name_problem
 from pykraft.image.metadata_image import MetadataImage
@@ -31,6 +32,8 @@ from pykraft.protocol.records.topic_record import TopicRecord
 from pykraft.protocol.uuids import ZERO_UUID, Uuid, random_uuid
 
 CLUSTER_METADATA_TOPIC: Final = "__cluster_metadata"
+_OWN_TOPIC_TOLD_SINCE: Final = "3.9"
+"""The first release that refuses to create that topic for what it is; to those before, nobody is authorized to."""
 USE_DEFAULT: Final = -1
 """In CreateTopics: as many partitions or replicas as the controller's configuration says."""
 
@@ -87,6 +90,8 @@ def create_topics(
     records: list[ApiMessageAndVersion] = []
     results: list[CreatableTopicResult] = []
     refused: list[CreatableTopicResult] = []
+    tells_own_topic = is_since(ctx.config.release, _OWN_TOPIC_TOLD_SINCE)
+    own_topic_refusal = ErrorCode.INVALID_REQUEST if tells_own_topic else ErrorCode.TOPIC_AUTHORIZATION_FAILED
     occurrences = Counter(topic.name for topic in request.topics)
     for name, count in occurrences.items():
         if count > 1:
@@ -96,7 +101,7 @@ def create_topics(
             continue
         if topic.name == CLUSTER_METADATA_TOPIC:
             message = f"{topic.name} is the controllers' own topic and cannot be created"
-            refused.append(_refused(topic.name, ErrorCode.INVALID_REQUEST, message))
+            refused.append(_refused(topic.name, own_topic_refusal, message))
             continue
         if not may_create_all and not authorize(AclOperation.CREATE, AclResourceType.TOPIC, topic.name):
             refused.append(_refused(topic.name, ErrorCode.TOPIC_AUTHORIZATION_FAILED, "Authorization failed."))

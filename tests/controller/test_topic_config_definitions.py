@@ -5,16 +5,48 @@ from __future__ import annotations
 import pytest
 
 from pykraft.controller.config_values import ConfigValueError
-from pykraft.controller.topic_config_definitions import TOPIC_CONFIGS, check_topic_configs
+from pykraft.controller.releases import RELEASES
+from pykraft.controller.topic_config_definitions import check_topic_configs, topic_configs
 
 
-def check(configs: dict[str, str], existing: dict[str, str] | None = None, *, remote: bool = False) -> None:
-    check_topic_configs(configs, existing or {}, {}, remote_storage_system_enabled=remote)
+def check(
+    configs: dict[str, str], existing: dict[str, str] | None = None, *, remote: bool = False, release: str = "3.9"
+) -> None:
+    check_topic_configs(configs, existing or {}, {}, remote_storage_system_enabled=remote, release=release)
 
 
-def test_every_default_is_allowed() -> None:
-    assert len(TOPIC_CONFIGS) == 36
-    check({definition.name: definition.default for definition in TOPIC_CONFIGS.values()})
+@pytest.mark.parametrize(
+    ("release", "count"), [("3.4", 29), ("3.5", 29), ("3.6", 31), ("3.7", 31), ("3.8", 34), ("3.9", 36), ("4.1", 36)]
+)
+def test_every_default_is_allowed(release: str, count: int) -> None:
+    definitions = topic_configs(release)
+    assert len(definitions) == count
+    check({definition.name: definition.default for definition in definitions.values()}, release=release)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "first"),
+    [
+        ("compression.gzip.level", "3", "3.8"),
+        ("remote.log.copy.disable", "true", "3.9"),
+        ("message.timestamp.after.max.ms", "1", "3.6"),
+        ("message.format.version", "3.7-IV0", "3.7"),
+        ("message.format.version", "3.7", "3.7"),
+        ("message.format.version", "3.8-IV0", "3.7"),
+        ("message.format.version", "3.8", "3.8"),
+    ],
+)
+def test_what_a_release_does_not_have_yet(name: str, value: str, first: str) -> None:
+    check({name: value}, release=first)
+    with pytest.raises(ConfigValueError, match=name):
+        check({name: value}, release=RELEASES[RELEASES.index(first) - 1])
+
+
+def test_turning_remote_storage_off_before_its_data_could_be_deleted() -> None:
+    existing = {"remote.storage.enable": "true"}
+    check({}, existing, release="3.8")
+    with pytest.raises(ConfigValueError, match=r"remote\.log\.delete\.on\.disable"):
+        check({}, existing)
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
 
-from pykraft.controller.releases import SUPPORTED_FEATURES
+from pykraft.controller.releases import DEFAULT_RELEASE, SUPPORTED_FEATURES
 from pykraft.controller.result import RECORDS_PER_USER_OPERATION_MAX
-from pykraft.controller.topic_config_definitions import TOPIC_CONFIGS
+from pykraft.controller.topic_config_definitions import topic_configs
 from pykraft.protocol._message import Message
 from pykraft.protocol.messages import alter_configs_request as legacy
 from pykraft.protocol.messages import incremental_alter_configs_request as incremental
@@ -44,6 +45,7 @@ from pykraft.protocol.messages.describe_configs_request import DescribeConfigsRe
 from pykraft.protocol.messages.expire_delegation_token_request import ExpireDelegationTokenRequestData
 from pykraft.protocol.messages.renew_delegation_token_request import RenewDelegationTokenRequestData
 from pykraft.protocol.messages.update_features_request import FeatureUpdateKey, UpdateFeaturesRequestData
+from tests.kafka.comparison import LEFT_OUT
 
 BROKER_ID = 5
 CONTROLLER_ID = 1
@@ -59,19 +61,31 @@ Answers = Mapping[str, Message]
 
 @dataclass(frozen=True)
 class Case:
-    """A request, or what makes it from the earlier answers; `principal` sends it in an Envelope."""
+    """A request, or what makes it from the earlier answers; `principal` sends it in an Envelope.
+
+    With `through_broker` the broker is asked, which forwards it or answers itself. `left_out` are the fields of the
+    answer that may differ.
+    """
 
     name: str
     request: Message | Callable[[Answers], Message]
     version: int
     principal: str | None = None
     token_authenticated: bool = False
+    through_broker: bool = False
+    left_out: AbstractSet[str] = LEFT_OUT
+
+    def made(self, answers: Answers) -> Message:
+        """The request itself."""
+        return self.request if isinstance(self.request, Message) else self.request(answers)
 
     @property
     def is_of_the_process(self) -> bool:
-        """Whether the answer tells the controller's own start-up configs or loggers, which differ by process."""
+        """Whether the answer tells a node's own start-up configs or loggers, which differ by process."""
+        own_id = BROKER_ID if self.through_broker else CONTROLLER_ID
         return isinstance(self.request, DescribeConfigsRequestData) and any(
-            resource.resource_type in (BROKER, BROKER_LOGGER) and resource.resource_name == str(CONTROLLER_ID)
+            resource.resource_type in (BROKER, BROKER_LOGGER)
+            and resource.resource_name in (f"{own_id}", f"0{own_id}", f"+{own_id}")
             for resource in self.request.resources
         )
 
@@ -195,7 +209,7 @@ VALUES = (
 
 def topic_value_cases() -> Iterator[Case]:
     """Every topic config with every value, checked but not set."""
-    for name in (*TOPIC_CONFIGS, "no.such.config", ""):
+    for name in (*topic_configs(DEFAULT_RELEASE), "no.such.config", ""):
         for value in VALUES:
             yield Case(f"{name}={value!r}", _incremental((TOPIC, "t1", [(name, SET, value)]), validate_only=True), 1)
 
@@ -491,8 +505,6 @@ def acl_cases() -> Iterator[Case]:
         _acl(resource_type=4, name="other"),
         _acl(resource_type=4, name="kafka-cluster"),
         _acl(resource_type=4, name=""),
-        _acl(principal="nobody"),
-        _acl(principal=""),
         _acl(host=""),
         _acl(name="p", pattern=4),
         _acl(name="*"),
@@ -507,6 +519,8 @@ def acl_cases() -> Iterator[Case]:
     ]
     yield Case("odd acls", CreateAclsRequestData(creations=odd), 3)
     yield Case("odd acls again", CreateAclsRequestData(creations=odd), 2)
+    for principal in ("nobody", ""):
+        yield Case(f"acl of {principal!r}", CreateAclsRequestData(creations=[_acl(principal=principal)]), 3)
     yield Case("literal acls v0", CreateAclsRequestData(creations=[_acl(name="v0")]), 0)
     yield Case("no acls", CreateAclsRequestData(), 3)
     yield from _describe_acl_cases()
@@ -724,8 +738,13 @@ def size_cases() -> Iterator[Case]:
         wanted = {name: value for name, _, value in changes}
         yield Case(f"legacy configs {validate_only}", _legacy((BROKER, "", wanted), validate_only=validate_only), 2)
     entries = [([("user", f"user-{number}")], [("producer_byte_rate", 1.0)]) for number in range(count)]
-    yield Case("quotas", _quotas(*entries), 1)
-    yield Case("acls", CreateAclsRequestData(creations=[_acl(name=f"t{number}") for number in range(count)]), 3)
+    yield Case("too many quotas", _quotas(*entries), 1)
+
+
+def last_cases() -> Iterator[Case]:
+    """Kafka's controller takes ACLs that it refused for their number to exist from then on."""
+    acls = [_acl(name=f"too-many-{number}") for number in range(RECORDS_PER_USER_OPERATION_MAX + 1)]
+    yield Case("too many acls", CreateAclsRequestData(creations=acls), 3)
 
 
 def producer_id_cases() -> Iterator[Case]:
@@ -769,12 +788,25 @@ def setting_up(cluster_id: str) -> tuple[Case, ...]:
         listeners=[Listener(name="PLAINTEXT", host="127.0.0.1", port=9)],
         log_dirs=[bytes(15) + b"\x64"],
     )
+    return (Case(REGISTRATION, registration, 4), Case("heartbeat", _heartbeat, 1), creation())
+
+
+def creation() -> Case:
+    """The topics that most cases are about."""
     topics = [CreatableTopic(name=name, num_partitions=1, replication_factor=1) for name in TOPICS]
-    return (
-        Case(REGISTRATION, registration, 4),
-        Case("heartbeat", _heartbeat, 1),
-        Case(CREATION, CreateTopicsRequestData(topics=topics), 7),
-    )
+    return Case(CREATION, CreateTopicsRequestData(topics=topics, timeout_ms=30_000), 7)
+
+
+THROUGH_BROKER = "through the broker: "
+UNANSWERED_BY_BROKERS = frozenset({"legacy twice"})
+"""A broker that forwards the rest of such a request fails on the answer to it, and gives none itself."""
+
+
+def through_broker(group: Iterator[Case]) -> Iterator[Case]:
+    """The cases that a client may put to a broker, put to it."""
+    for case in group:
+        if case.principal is None and case.name not in UNANSWERED_BY_BROKERS:
+            yield replace(case, name=THROUGH_BROKER + case.name, through_broker=True)
 
 
 def _heartbeat(answers: Answers) -> Message:

@@ -24,7 +24,7 @@ from pykraft.protocol.messages.request_header import RequestHeaderData
 from tests.kafka import authorization_cases as cases
 from tests.kafka.admin_cases import CONTROLLER_ID, Case, setting_up
 from tests.kafka.admin_sides import ServedSide
-from tests.kafka.comparison import comparable, error_codes, leaves
+from tests.kafka.comparison import comparable, error_codes, shown_difference
 
 IN_FORCE_DEADLINE_S: Final = 20.0
 """Kafka's authorizer follows its log with a delay."""
@@ -51,11 +51,7 @@ class Sides:
         for case in group:
             theirs, ours = (_shown(case, side.ask(case)) for side in (self.kafka, self.pykraft))
             if theirs != ours:
-                only_theirs, only_ours = leaves(theirs), leaves(ours)
-                found.append(
-                    f"{case.name}: Kafka {sorted(only_theirs - only_ours)[:9]}, pykraft"
-                    f" {sorted(only_ours - only_theirs)[:9]}"
-                )
+                found.append(f"{case.name}: {shown_difference(theirs, ours)}")
         return found
 
     def establish(self, number: int, acls: tuple[AclCreation, ...], principal: str | None) -> None:
