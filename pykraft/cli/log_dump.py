@@ -23,8 +23,9 @@ def add_dump(parser: argparse.ArgumentParser) -> None:
     """Arguments of `dump`."""
     parser.epilog = (
         "example: pykraft log dump --kafka 4.1 __cluster_metadata-0/00000000000000000000.log\n"
-        "Prints what `kafka-dump-log --cluster-metadata-decoder --files FILE,…` of that release prints, to the byte."
-        " Exit code 1: the file is damaged in a way that ends Kafka's tool with an exception."
+        "Prints what `kafka-dump-log --cluster-metadata-decoder --files FILE,…` of that release prints, to the byte.\n"
+        "Quotas have the digits that Java 19 and later give them; older ones differ beyond 2^53.\n"
+        "Exit code 1: the file is damaged in a way that ends Kafka's tool with an exception."
     )
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a segment, a checkpoint, or a directory")
     parser.add_argument("--json", action="store_true", help="one JSON object a record instead")

@@ -5,12 +5,12 @@ Source: clients/src/main/java/org/apache/kafka/common/config/ConfigDef.java.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Sequence
-from decimal import Decimal
 from enum import IntEnum
 from typing import Final, TypeAlias
+
+from pykraft.protocol.java_double import java_double
 
 ConfigValue: TypeAlias = bool | int | float | str | tuple[str, ...]
 """A config's value after reading: BOOLEAN, SHORT/INT/LONG, DOUBLE, STRING/CLASS/PASSWORD, LIST."""
@@ -94,24 +94,10 @@ def value_text(value: ConfigValue) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):
-        return java_double_text(value)
+        return java_double(value)
     if isinstance(value, tuple):
         return ",".join(value)
     return str(value)
-
-
-def java_double_text(value: float) -> str:
-    """A double as Java's Double.toString writes it: 0.5, 100000.0, 1.0E-4, 1.0E7, NaN, Infinity."""
-    if math.isnan(value):
-        return "NaN"
-    if math.isinf(value):
-        return "Infinity" if value > 0 else "-Infinity"
-    if value == 0 or 1e-3 <= abs(value) < 1e7:
-        return repr(value)
-    decimal = Decimal(repr(value)).normalize()
-    sign, digits, _ = decimal.as_tuple()
-    text = "".join(map(str, digits))
-    return f"{'-' if sign else ''}{text[0]}.{text[1:] or '0'}E{decimal.adjusted()}"
 
 
 def at_least(minimum: float) -> Check:

@@ -10,12 +10,12 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Iterable, Mapping
-from decimal import Decimal
 from typing import Final
 
 from pykraft.image.metadata_image import MetadataImage
 from pykraft.image.model import QuotaEntity, ScramCredential, ScramKey
 from pykraft.migration.zk_contents import is_znode_name
+from pykraft.protocol.java_double import java_double
 from pykraft.zookeeper import paths
 from pykraft.zookeeper.znodes import ZnodeError
 
@@ -91,18 +91,7 @@ def quota_value(path: str, key: str, text: str) -> float:
 
 def quota_text(key: str, value: float) -> str:
     """A quota as ZooKeeper holds it: an integer, or as Java prints a double."""
-    return str(int(value + INTEGER_TOLERANCE)) if key in INTEGER_QUOTAS else java_double_text(value)
-
-
-def java_double_text(value: float) -> str:
-    """A finite double as Double.toString gives it: 0.001 to 10 000 000 plain, else with an exponent."""
-    if value == 0 or 1e-3 <= abs(value) < 1e7:
-        text = format(Decimal(repr(value)), "f")
-        return text if "." in text else f"{text}.0"
-    sign, digits, exponent = Decimal(repr(value)).normalize().as_tuple()
-    assert isinstance(exponent, int)
-    first, *rest = (str(digit) for digit in digits)
-    return f"{'-' if sign else ''}{first}.{''.join(rest) or '0'}E{exponent + len(digits) - 1}"
+    return str(int(value + INTEGER_TOLERANCE)) if key in INTEGER_QUOTAS else java_double(value)
 
 
 def properties(quotas: Mapping[str, float], credentials: Mapping[int, ScramCredential]) -> dict[str, str]:

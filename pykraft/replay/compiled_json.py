@@ -10,8 +10,9 @@ from typing import Any, Final
 
 from pykraft.protocol._layout import Field, layout
 from pykraft.protocol._message import Message, Struct
+from pykraft.protocol.java_double import java_double
 from pykraft.protocol.uuids import uuid_to_text
-from pykraft.replay.json_text import java_double, string_text
+from pykraft.replay.json_text import string_text
 
 CACHED_MAX: Final = 65_536
 BOOLEANS: Final = {False: "false", True: "true"}

@@ -18,8 +18,9 @@ from pykraft.protocol._layout import FIXED, Field, untagged
 from pykraft.protocol._message import Message
 from pykraft.protocol.api import record_class
 from pykraft.protocol.errors import ProtocolError
+from pykraft.protocol.java_double import java_double
 from pykraft.replay.compiled_json import BOOLEANS, CACHED_MAX, UUIDS, base64_text
-from pykraft.replay.json_text import java_double, string_text
+from pykraft.replay.json_text import string_text
 
 RUN_MIN: Final = 4
 """Shorter runs are not worth the look."""

@@ -109,6 +109,7 @@ BESIDE: Final = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.timeout(3_600)
 @given(st.dictionaries(st.sampled_from(NAMES), mutated() | st.binary(max_size=200), min_size=1), BESIDE, st.booleans())
 @settings(max_examples=EXAMPLES, deadline=None)
 def test_nothing_ends_with_a_traceback(files: dict[str, bytes], beside: dict[str, bytes], whole: bool) -> None:

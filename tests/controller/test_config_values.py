@@ -14,7 +14,6 @@ from pykraft.controller.config_values import (
     ConfigValueError,
     at_least,
     between,
-    java_double_text,
     one_of,
     parse_integer,
     parse_value,
@@ -77,32 +76,9 @@ def test_integers_are_read_within_their_bits(number: int) -> None:
             parse_integer(str(number), 32)
 
 
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (0.0, "0.0"),
-        (-0.0, "-0.0"),
-        (0.5, "0.5"),
-        (0.001, "0.001"),
-        (9999999.0, "9999999.0"),
-        (1e7, "1.0E7"),
-        (0.0001, "1.0E-4"),
-        (1.5e-5, "1.5E-5"),
-        (-12345678.9, "-1.23456789E7"),
-        (99999999.9999999, "9.99999999999999E7"),
-        (1.7976931348623157e308, "1.7976931348623157E308"),
-        (math.inf, "Infinity"),
-        (-math.inf, "-Infinity"),
-        (math.nan, "NaN"),
-    ],
-)
-def test_doubles_are_shown_as_java_shows_them(value: float, text: str) -> None:
-    assert java_double_text(value) == text
-
-
 @given(st.floats(allow_nan=False))
 def test_a_shown_double_reads_back(value: float) -> None:
-    assert parse_value("key", java_double_text(value), ConfigType.DOUBLE) == value
+    assert parse_value("key", value_text(value), ConfigType.DOUBLE) == value
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ import pytest
 
 from pykraft.image.model import ScramCredential
 from pykraft.migration.client_entities import (
-    java_double_text,
     path_entity,
     quota_text,
     same_properties,
@@ -17,27 +16,6 @@ from pykraft.migration.client_entities import (
 )
 from pykraft.migration.passwords import EncryptingPasswordEncoder, password_encoder
 from pykraft.zookeeper.znodes import ZnodeError
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [
-        (0.0, "0.0"),
-        (100.0, "100.0"),
-        (58.58, "58.58"),
-        (0.001, "0.001"),
-        (1e-4, "1.0E-4"),
-        (1.25e-7, "1.25E-7"),
-        (9999999.5, "9999999.5"),
-        (1e7, "1.0E7"),
-        (12345678.9, "1.23456789E7"),
-        (1e300, "1.0E300"),
-        (-2.5, "-2.5"),
-        (-1e9, "-1.0E9"),
-    ],
-)
-def test_doubles_as_java_prints_them(value: float, expected: str) -> None:
-    assert java_double_text(value) == expected
 
 
 def test_rates_are_integers_percentages_are_not() -> None:
