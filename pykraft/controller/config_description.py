@@ -17,8 +17,16 @@ from pykraft.controller.broker_config_definitions import (
 )
 from pykraft.controller.config import ControllerConfig
 from pykraft.controller.config_values import ConfigType, ConfigValueError, parse_integer, parse_value, value_text
-from pykraft.controller.effective_configs import BrokerConfigs, ConfigSource, broker_configs, topic_defaults
+from pykraft.controller.effective_configs import (
+    BrokerConfigs,
+    ConfigSource,
+    broker_configs,
+    static_configs,
+    topic_defaults,
+)
 from pykraft.controller.errors import ApiError
+from pykraft.controller.group_configs import group_config_definitions
+from pykraft.controller.releases import is_4
 from pykraft.controller.topic_config_definitions import TopicConfigDefinition, topic_configs
 from pykraft.controller.topic_names import topic_name_problem
 from pykraft.image.metadata_image import MetadataImage
@@ -48,12 +56,15 @@ def describe_configs(
     request: DescribeConfigsRequestData,
     authorize: Authorize = allow_all,
 ) -> DescribeConfigsResponseData:
-    """Describe configs (v0 to v4): needs DESCRIBE_CONFIGS on the topic or, for other resources, on the cluster.
+    """Describe configs (v0 to v4): needs DESCRIBE_CONFIGS on the topic or group or, for other resources, on the
+    cluster.
 
     Raises ApiError INVALID_REQUEST when one resource is of an unexpected type.
     """
     for resource in request.resources:
-        if resource.resource_type not in _DESCRIBABLE:
+        if resource.resource_type not in _DESCRIBABLE and not (
+            resource.resource_type == ResourceType.GROUP and is_4(config.release)
+        ):
             raise ApiError(
                 ErrorCode.INVALID_REQUEST,
                 f"Unexpected resource type {resource.resource_type} for resource {resource.resource_name}",
@@ -82,10 +93,13 @@ def describe_configs(
 
 
 def _check_allowed(resource: DescribeConfigsResource, authorize: Authorize) -> None:
-    """Raises ApiError TOPIC_AUTHORIZATION_FAILED, CLUSTER_AUTHORIZATION_FAILED."""
+    """Raises ApiError TOPIC_AUTHORIZATION_FAILED, GROUP_AUTHORIZATION_FAILED, CLUSTER_AUTHORIZATION_FAILED."""
     if resource.resource_type == ResourceType.TOPIC:
         if not authorize(AclOperation.DESCRIBE_CONFIGS, AclResourceType.TOPIC, resource.resource_name):
             raise ApiError(ErrorCode.TOPIC_AUTHORIZATION_FAILED, "Topic authorization failed.")
+    elif resource.resource_type == ResourceType.GROUP:
+        if not authorize(AclOperation.DESCRIBE_CONFIGS, AclResourceType.GROUP, resource.resource_name):
+            raise ApiError(ErrorCode.GROUP_AUTHORIZATION_FAILED, "Group authorization failed.")
     elif not authorize(AclOperation.DESCRIBE_CONFIGS, AclResourceType.CLUSTER, CLUSTER_NAME):
         raise ApiError(ErrorCode.CLUSTER_AUTHORIZATION_FAILED, "Cluster authorization failed.")
 
@@ -101,6 +115,8 @@ def _describe(
     elif resource.resource_type == ResourceType.BROKER_LOGGER:
         _check_own_id(config, resource.resource_name, may_be_empty=False)
         return []
+    elif resource.resource_type == ResourceType.GROUP:
+        entries = _group_entries(image, config, resource.resource_name)
     else:
         return _client_metrics_entries(image, resource.resource_name)
     wanted = resource.configuration_keys
@@ -159,6 +175,20 @@ def _broker_entry(
     definition = BROKER_CONFIGS.get(name)
     read_only = definition is None or definition.update_mode is UpdateMode.READ_ONLY
     return _entry(name, text, value_type, synonyms, read_only=read_only)
+
+
+def _group_entries(image: MetadataImage, config: ControllerConfig, group: str) -> list[DescribeConfigsResourceResult]:
+    if not group:
+        raise ApiError(ErrorCode.INVALID_REQUEST, "Group name must not be empty")
+    own, static = image.configs.get(ConfigResource(ResourceType.GROUP, group), {}), static_configs(config)
+    entries = []
+    for definition in group_config_definitions(config.release):
+        name = definition.name
+        text = own.get(name, static.get(definition.synonym or "", definition.default))
+        source = ConfigSource.GROUP_CONFIG if name in own else ConfigSource.DEFAULT_CONFIG
+        synonyms = [DescribeConfigsSynonym(name=name, value=text, source=source)]
+        entries.append(_entry(name, text, definition.type, synonyms, read_only=False))
+    return entries
 
 
 def _client_metrics_entries(image: MetadataImage, subscription: str) -> list[DescribeConfigsResourceResult]:

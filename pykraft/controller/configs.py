@@ -16,10 +16,16 @@ from pykraft.controller.broker_config_definitions import BROKER_CONFIGS
 from pykraft.controller.client_metrics_configs import check_client_metrics_configs
 from pykraft.controller.config import ControllerConfig
 from pykraft.controller.config_values import ConfigType, ConfigValueError, parse_integer, split_like_java
-from pykraft.controller.effective_configs import broker_configs, remote_storage_system_enabled, topic_defaults
+from pykraft.controller.effective_configs import (
+    broker_configs,
+    remote_storage_system_enabled,
+    static_configs,
+    topic_defaults,
+)
 from pykraft.controller.elr import check_min_insync_replicas, clear_elr_records
 from pykraft.controller.errors import ApiError, check_record_limit
-from pykraft.controller.releases import is_since
+from pykraft.controller.group_configs import check_group_configs
+from pykraft.controller.releases import is_4, is_since
 from pykraft.controller.result import ControllerResult, OperationContext
 from pykraft.controller.topic_config_definitions import TopicConfigDefinition, check_topic_configs, topic_configs
 from pykraft.controller.topic_names import topic_name_problem
@@ -66,7 +72,7 @@ class _Answer(NamedTuple):
 _ResourceT = TypeVar("_ResourceT", bound=_Resource)
 _ALTERABLE_TYPES: Final = frozenset({ResourceType.TOPIC, ResourceType.BROKER, ResourceType.CLIENT_METRICS})
 _KNOWN_TYPES: Final = _ALTERABLE_TYPES | {ResourceType.BROKER_LOGGER}
-"""Those of Kafka 3.9: GROUP came with 4.0."""
+"""Those of Kafka 3.9; GROUP came with 4.0 and may be altered there."""
 _CLIENT_METRICS_SINCE: Final = "3.7"
 _OWN_LOGGERS_SINCE: Final = "3.7"
 """The first release whose controller alters its own loggers; to those before, they are no resource it could alter."""
@@ -77,7 +83,7 @@ def incremental_alter_configs(
 ) -> ControllerResult[IncrementalAlterConfigsResponseData]:
     """Set, delete, append to and subtract from configs (v0 to v1).
 
-    Needs ALTER_CONFIGS on the topic or, for other resources, on the cluster; for log levels CLUSTER_ACTION.
+    Needs ALTER_CONFIGS on the topic or group or, for other resources, on the cluster; for log levels CLUSTER_ACTION.
     A resource with one bad change keeps all its configs. Raises ApiError POLICY_VIOLATION for too many records.
     """
     answers: list[_Answer] = []
@@ -117,7 +123,7 @@ def alter_configs(
 ) -> ControllerResult[legacy.AlterConfigsResponseData]:
     """Replace the whole set of configs of each resource (v0 to v2): what is not listed is deleted.
 
-    Needs ALTER_CONFIGS on the topic or, for other resources, on the cluster.
+    Needs ALTER_CONFIGS on the topic or group or, for other resources, on the cluster.
     Raises ApiError POLICY_VIOLATION for too many records.
     """
     answers: list[_Answer] = []
@@ -199,7 +205,7 @@ def _accepted(
     known_types = _KNOWN_TYPES if has_client_metrics else _KNOWN_TYPES - {ResourceType.CLIENT_METRICS}
     for entry in entries:
         resource = ConfigResource(entry.resource_type, entry.resource_name)
-        if resource.type not in known_types:
+        if resource.type not in known_types and not (resource.type == ResourceType.GROUP and is_4(ctx.config.release)):
             reason = f"Unknown resource type {resource.type}."
             answers.append(_Answer(resource, ErrorCode.UNSUPPORTED_VERSION, reason))
         elif resource not in seen:
@@ -219,6 +225,10 @@ def _accepted(
 
 def _refusal(resource: ConfigResource, authorize: Authorize) -> _Answer | None:
     """The answer for a resource that the requester may not alter, or nobody through the controller."""
+    if resource.type == ResourceType.GROUP:
+        if authorize(AclOperation.ALTER_CONFIGS, AclResourceType.GROUP, resource.name):
+            return None
+        return _Answer(resource, ErrorCode.GROUP_AUTHORIZATION_FAILED, "Group authorization failed.")
     if resource.type not in _ALTERABLE_TYPES:
         reason = f"Unexpected resource type {ResourceType(resource.type).name}."
         return _Answer(resource, ErrorCode.INVALID_REQUEST, reason)
@@ -321,6 +331,8 @@ def _check(
     """First what the resource would become, then whether it exists. Raises ApiError."""
     if resource.type == ResourceType.CLIENT_METRICS:
         check_client_metrics_configs(resource.name, configs)
+    elif resource.type == ResourceType.GROUP:
+        check_group_configs(ctx.config.release, static_configs(ctx.config), resource.name, configs)
     elif resource.type == ResourceType.BROKER:
         _check_broker(ctx, resource.name)
     else:
