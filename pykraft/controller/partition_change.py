@@ -6,8 +6,10 @@ ReplicationControlManager.generateLeaderAndIsrUpdates (Kafka 3.9, and 4.1 for el
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
+from copy import copy
 from enum import Enum, auto
 
 from pykraft.controller.effective_configs import min_insync_replicas, unclean_leader_election_enabled
@@ -376,12 +378,32 @@ def leader_and_isr_updates(
         can_lead |= {add}
     builder = PartitionChangeBuilder(ctx, can_lead)
     records: list[ApiMessageAndVersion] = []
+    # Many partitions have the same replicas in the same state, and with the same configs change alike.
+    alike: defaultdict[Uuid | None, dict[Hashable, ApiMessageAndVersion | None]] = defaultdict(dict)
+    known, last_topic = alike[None], None
     for topic, number, partition in partitions:
+        if topic is not last_topic:
+            known, last_topic = alike[topic.id if ctx.image.topic_configs(topic.name) else None], topic
+        state = partition.without_epochs()
+        if state in known:
+            model = known[state]
+            if model is not None:
+                records.append(_for_partition(model, topic.id, number))
+            continue
         isr = partition.isr
         if not gone.isdisjoint(isr):
             isr = tuple(replica for replica in isr if replica not in gone)
         election = builder.election(topic.name)
         record = builder.build(topic.id, number, partition, election, isr=isr, unclean_shutdown=unclean_shutdown)
+        known[state] = record
         if record is not None:
             records.append(record)
     return records
+
+
+def _for_partition(model: ApiMessageAndVersion, topic_id: Uuid, number: int) -> ApiMessageAndVersion:
+    """The same change of another partition."""
+    record = copy(model.message)
+    assert isinstance(record, PartitionChangeRecord)
+    record.partition_id, record.topic_id = number, topic_id
+    return ApiMessageAndVersion(record, model.version)

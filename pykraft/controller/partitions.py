@@ -33,6 +33,7 @@ class NewPartitions:
         version = ctx.image.metadata_version
         self._image = ctx.image
         self._active = active_brokers(ctx.image)
+        self.brokers = usable_brokers(ctx)
         self._record_version = version.partition_record_version
         self._directories: dict[int, Uuid] | None = {} if version.is_directory_assignment_supported else None
 

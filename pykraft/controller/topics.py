@@ -7,6 +7,7 @@ Source: ReplicationControlManager.createTopics and deleteTopics, ControllerApis.
 from __future__ import annotations
 
 from collections import Counter
+from functools import cache, partial
 from typing import Final
 
 from pykraft.controller.authorizer import CLUSTER_NAME, AclOperation, AclResourceType, Authorize, allow_all
@@ -15,7 +16,7 @@ from pykraft.controller.effective_configs import describe_topic_configs
 from pykraft.controller.errors import ApiError, TooManyRecordsError, check_record_limit
 from pykraft.controller.mutation_quotas import UNBOUNDED, MutationQuota
 from pykraft.controller.partitions import NewPartitions
-from pykraft.controller.placement import StripedReplicaPlacer, check_manual_assignment, usable_brokers
+from pykraft.controller.placement import StripedReplicaPlacer, check_manual_assignment
 from pykraft.controller.releases import is_since
 from pykraft.controller.result import ControllerResult, OperationContext
 from pykraft.controller.topic_names import topic_name_problem
@@ -87,6 +88,7 @@ def create_topics(
     may_create_all = authorize(AclOperation.CREATE, AclResourceType.CLUSTER, CLUSTER_NAME)
     names = _TopicNames(ctx.image)
     new_partitions = NewPartitions(ctx)
+    default_configs = cache(partial(describe_topic_configs, ctx.image, ctx.config, {}))
     records: list[ApiMessageAndVersion] = []
     results: list[CreatableTopicResult] = []
     refused: list[CreatableTopicResult] = []
@@ -119,7 +121,7 @@ def create_topics(
             result.num_partitions = result.replication_factor = -1
         elif api_version >= CONFIGS_SINCE_VERSION:
             configs = {config.name: config.value for config in topic.configs if config.value is not None}
-            result.configs = describe_topic_configs(ctx.image, ctx.config, configs)
+            result.configs = describe_topic_configs(ctx.image, ctx.config, configs) if configs else default_configs()
         records += created
         results.append(result)
     response = CreateTopicsResponseData(topics=results + refused)
@@ -149,7 +151,7 @@ def _create_topic(
     else:
         partitions, replication_factor = _counts(ctx, topic)
         check_record_limit(range(record_count + 1 + len(config_records)), more=partitions)
-        placements = StripedReplicaPlacer(ctx.rng, usable_brokers(ctx)).place(partitions, replication_factor)
+        placements = StripedReplicaPlacer(ctx.rng, new_partitions.brokers).place(partitions, replication_factor)
         no_active_replica = ErrorCode.INVALID_REPLICATION_FACTOR
     topic_id = random_uuid(ctx.rng)
     records = [ApiMessageAndVersion(TopicRecord(name=topic.name, topic_id=topic_id), 0), *config_records]

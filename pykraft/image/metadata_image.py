@@ -387,19 +387,19 @@ class MetadataImage:
         """Put a partition in the small sets that it belongs to, and take it out of the others."""
         if state.leader == NO_LEADER:
             self.leaderless.add(key)
-        else:
+        elif self.leaderless:  # Nearly always empty, and then the key need not be hashed.
             self.leaderless.discard(key)
         if state.leader != state.replicas[0]:
             self.not_preferred.add(key)
-        else:
+        elif self.not_preferred:
             self.not_preferred.discard(key)
         if state.removing_replicas or state.adding_replicas:
             self.reassigning.add(key)
-        else:
+        elif self.reassigning:
             self.reassigning.discard(key)
         if state.elr or state.last_known_elr:
             self.with_elr.add(key)
-        else:
+        elif self.with_elr:
             self.with_elr.discard(key)
 
     # -- configs, quotas, credentials ----------------------------------------------------------------------------

@@ -5,6 +5,7 @@ Names follow Kafka's classes in metadata/src/main/java/org/apache/kafka/metadata
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from enum import IntEnum
 from typing import NamedTuple, TypeAlias
 
@@ -130,6 +131,11 @@ class PartitionRegistration(msgspec.Struct, frozen=True, gc=False):
     @property
     def is_reassigning(self) -> bool:
         return bool(self.removing_replicas or self.adding_replicas)
+
+    def without_epochs(self) -> Hashable:
+        """All but the epochs: equal for partitions whose replicas stand alike."""
+        fields = msgspec.structs.astuple(self)
+        return fields[:3] + fields[5:]
 
     def directory(self, broker_id: int) -> Uuid:
         """The directory of a replica; MIGRATING when none was ever assigned. Raises ValueError for a non-replica."""

@@ -8,6 +8,7 @@ control batches hold records whose key is a version and a type. Neither is ever 
 from __future__ import annotations
 
 import enum
+import functools
 import struct
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, NoReturn
@@ -104,6 +105,7 @@ _VARINTS = [_varint(i) for i in range(_TABLE_SIZE)]
 _NO_KEY = b"\x01"
 
 
+@functools.lru_cache(BATCH_RECORDS_MAX)
 def _record_head(offset_delta: int) -> bytes:
     """What follows a data record's length: attributes 0, timestampDelta 0, offsetDelta, key length -1."""
     return b"\x00\x00" + _varint(offset_delta) + _NO_KEY

@@ -356,7 +356,8 @@ class _Reader(_Emitter):
             self.field(field, depth, compact=True)
 
 
-_PARTS: Final = "        w = (out := []).append"
+_OUT: Final = "out"
+_PARTS: Final = f"        w = ({_OUT} := []).append"
 
 
 class _Writer(_Emitter):
@@ -367,8 +368,9 @@ class _Writer(_Emitter):
         super().__init__(version, flexible)
         self.pending: list[tuple[str, str]] = []
         self.wrote = False  # whether anything stands before the pending values
-        self.parts = "out"
+        self.parts = _OUT
         self.sink = "w"
+        self.repeated: list[str] = []  # the names of lists that an element may share with the one before
 
     def source(self, cls: type[Message]) -> str:
         self.lines += ["    try:", _PARTS]
@@ -376,6 +378,8 @@ class _Writer(_Emitter):
         self.struct(cls, "m", 0)
         self.flush()
         self.emit('return b"".join(out)')
+        if self.repeated:
+            self.lines.insert(0, f"    {' = '.join(self.repeated)} = None")
         self.indent = 1
         self.emit("except WRITE_FAILURES as failure:")
         self.emit(f"    raise unwritten(m, {self.version}, failure) from None")
@@ -478,7 +482,10 @@ class _Writer(_Emitter):
 
     def elements(self, field: Field, name: str, depth: int, compact: bool) -> None:
         if field.struct is not None:
-            self.structs(field.struct, name, depth)
+            if depth and self.parts == _OUT:
+                self.repeated_structs(field.struct, name, depth)
+            else:
+                self.structs(field.struct, name, depth)
         elif field.kind == "string":
             self.emit(f"for e_{depth} in {name}:")
             self.indent += 1
@@ -492,6 +499,22 @@ class _Writer(_Emitter):
         else:
             self.emit(f"if {name}:")
             self.emit(f"    {self.sink}({self.array(FIXED[field.kind])}[len({name})].pack(*{name}))")
+
+    def repeated_structs(self, cls: type[Struct], name: str, depth: int) -> None:
+        """An array inside of array elements: when it is the very list that the element before had, its bytes are too.
+
+        Answers that tell the same of many things share a list, such as the configs of new topics.
+        """
+        last = f"last_{len(self.repeated)}"
+        self.repeated.append(last)
+        self.emit(f"if {name} is {last}:")
+        self.emit(f"    {self.sink}({last}_bytes := {last}_bytes or b''.join({_OUT}[{last}_from:{last}_to]))")
+        self.emit("else:")
+        self.indent += 1
+        self.emit(f"{last}_from = len({_OUT})")
+        self.structs(cls, name, depth)
+        self.emit(f"{last}, {last}_to, {last}_bytes = {name}, len({_OUT}), b''")
+        self.indent -= 1
 
     def structs(self, cls: type[Struct], name: str, depth: int) -> None:
         in_runs = _run_source.suits(cls, self.version)

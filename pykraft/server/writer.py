@@ -25,7 +25,7 @@ from pykraft.image.model import ZkMigrationState
 from pykraft.log.batch import encode_batches
 from pykraft.log.errors import LogError
 from pykraft.protocol.errors import ErrorCode
-from pykraft.protocol.record_frame import encode_record
+from pykraft.protocol.record_encoder import encode_records
 
 log = logging.getLogger(__name__)
 
@@ -258,7 +258,7 @@ class Writer:
         if not result.records:
             return result, []
         batches = encode_batches(
-            [encode_record(record.message, record.version) for record in result.records],
+            encode_records(result.records),
             base_offset=context.next_offset,
             leader_epoch=epoch,
             timestamp_ms=context.now_ms,

@@ -112,6 +112,27 @@ def test_an_unclean_topic_is_led_by_whoever_comes_first() -> None:
     assert cluster.partition("unclean").leader_recovery_state == 1
 
 
+def test_partitions_in_the_same_state_change_alike_but_for_their_configs() -> None:
+    cluster = three_brokers()
+    unclean = "unclean.leader.election.enable"
+    for name, configs in (("a1", {}), ("unclean", {unclean: "true"}), ("a2", {}), ("kept", {"retention.ms": "1"})):
+        cluster.create(name, [1, 2], [1, 3], [1, 2], configs={**configs})
+    cluster.expire(2)
+    cluster.expire(3)
+    cluster.heartbeat(2)
+    written = len(cluster.log)
+
+    cluster.expire(1)
+
+    for name in ("a1", "a2", "kept"):
+        assert shape(cluster, name) == [(-1, (1,))] * 3
+    assert shape(cluster, "unclean") == [(2, (2,)), (-1, (1,)), (2, (2,))]
+    messages = [record.message for record in cluster.log[written:]]
+    changed = [(m.topic_id, m.partition_id) for m in messages if isinstance(m, PartitionChangeRecord)]
+    assert len(set(changed)) == len(changed) == 3 * 4 + 4
+    assert [partition.leader_epoch for partition in cluster.image.topics_by_name["a2"].partitions.values()] == [1] * 3
+
+
 @pytest.mark.parametrize(
     ("version", "fence", "unfence"),
     [

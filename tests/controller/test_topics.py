@@ -194,6 +194,19 @@ def test_the_answer_describes_the_topic_from_version_5() -> None:
     assert cluster.create("y", partitions=1, replication_factor=1, api_version=4).configs == []
 
 
+def test_each_topic_of_a_request_is_described_with_its_own_configs() -> None:
+    cluster = ready()
+    wanted = [topic("plain", 1), topic("own", 1), topic("plain2", 1)]
+    wanted[1].configs = [CreatableTopicConfig("retention.ms", "5")]
+    response = cluster.run(lambda ctx: create_topics(ctx, CreateTopicsRequestData(topics=wanted), 7))
+    described = [
+        {config.name: (config.value, config.config_source) for config in result.configs or []}
+        for result in response.topics
+    ]
+    assert [each["retention.ms"] for each in described] == [("604800000", 5), ("5", 1), ("604800000", 5)]
+    assert all(len(each) == len(described[0]) for each in described)
+
+
 def test_more_records_than_a_request_may_write_refuse_it_whole() -> None:
     cluster = ready()
     limit = RECORDS_PER_USER_OPERATION_MAX

@@ -12,6 +12,11 @@ from pykraft.protocol import _careful, _run_source, _runs, _source
 from pykraft.protocol._layout import Field, is_flexible, layout
 from pykraft.protocol._message import Message, Struct
 from pykraft.protocol.errors import DecodeError, EncodeError
+from pykraft.protocol.messages.create_topics_response import (
+    CreatableTopicConfigs,
+    CreatableTopicResult,
+    CreateTopicsResponseData,
+)
 from pykraft.protocol.messages.fetch_request import FetchRequestData, ForgottenTopic
 from pykraft.protocol.messages.leader_and_isr_request import (
     LeaderAndIsrPartitionState,
@@ -221,3 +226,16 @@ def test_the_code_of_a_run_is_straight() -> None:
     read = _source.run(source, MetadataResponsePartition, "read", {"alike": _runs.alike})
     raw = metadata([partition(1)] * 2).encode(METADATA)
     assert read(raw, raw.index(b"\x00\x00\x00\x00\x00\x01\x00\x00\x00\x01\x00\x00\x00\x05"), 2) == [partition(1)] * 2
+
+
+def test_a_list_that_several_elements_share_is_written_for_each() -> None:
+    def configs(count: int) -> list[CreatableTopicConfigs]:
+        return [CreatableTopicConfigs(name="n" * each, value=None if each % 3 else "v") for each in range(count)]
+
+    one, other, none = configs(20), configs(3), list[CreatableTopicConfigs]()
+    lists = [one, one, one, other, one, other, other, none, none, one, None, None, one]
+    topics = [CreatableTopicResult(name=f"t{n}", error_message=None, configs=each) for n, each in enumerate(lists)]
+    shared = CreateTopicsResponseData(topics=topics)
+    read = CreateTopicsResponseData.decode(shared.encode(7), 7)
+    assert read == shared
+    assert read.encode(7) == shared.encode(7), "what was read shares nothing"
