@@ -56,6 +56,22 @@ def structs(cls: type[Struct], version: int, unknown_tags: bool, top: bool) -> s
     return st.builds(cls, **fields)
 
 
+def filled(cls: type[Struct], version: int) -> Struct:
+    """A struct with a value other than the default in every field that the version has, and one element in arrays."""
+    values = {field.attr: _filled(field, version) for field in layout(cls) if version in field.versions}
+    return cls(**values)
+
+
+def _filled(field: Field, version: int) -> Any:
+    if field.is_array:
+        return [_filled(field._replace(is_array=False), version)]
+    if field.struct is not None:
+        return filled(field.struct, version)
+    choices = {"bool": (True, False), "float64": (1.5, 2.5), "uuid": (bytes(range(16)),), "string": ("x",)}
+    found = choices.get(field.kind, (1, 2) if field.kind in RANGES else (b"x",))
+    return found[0] if found[0] != field.default else found[1]
+
+
 def _unknown() -> st.SearchStrategy[tuple[tuple[int, bytes], ...]]:
     tags = st.sampled_from(UNKNOWN_TAGS) | st.integers(min(UNKNOWN_TAGS), max(UNKNOWN_TAGS))
     return st.dictionaries(tags, _SHORT_BYTES, max_size=3).map(lambda found: tuple(sorted(found.items())))
