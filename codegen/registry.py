@@ -2,50 +2,61 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
+from typing import TypeVar
 
 from codegen.modules import BANNER
 from codegen.names import snake
-from codegen.releases import Release
+from codegen.releases import Api, Release
 from codegen.schema import Message
 
 
 def releases_module_text(releases: Mapping[str, Release]) -> str:
-    """The module of what each release has."""
+    """The module of what each release has, as differences to the one before."""
+    apis = {name: {key: _api_source(api) for key, api in has.apis.items()} for name, has in releases.items()}
+    records = {name: {key: f"{tuple(found)}" for key, found in has.records.items()} for name, has in releases.items()}
     lines = [
         BANNER.format(source="schemas/releases.json") + '"""The APIs and metadata records of each release."""',
         "",
         "from __future__ import annotations",
         "",
-        "from typing import Final",
+        "from typing import Final, TypeAlias",
         "",
-        "# release: key: lowest and highest version, listeners, whether the highest version is unstable",
-        "APIS: Final[dict[str, dict[int, tuple[int, int, tuple[str, ...], bool]]]] = {",
-    ]
-    for name, release in releases.items():
-        lines.append(f'    "{name}": {{')
-        for key, api in sorted(release.apis.items()):
-            listeners = ", ".join(f'"{listener}"' for listener in api.listeners)
-            comma = "," if len(api.listeners) == 1 else ""
-            lines.append(
-                f"        {key}: ({api.versions.lowest}, {api.versions.highest}, ({listeners}{comma}), "
-                f"{api.latest_version_unstable}),"
-            )
-        lines.append("    },")
-    lines += [
+        "Api: TypeAlias = tuple[int, int, tuple[str, ...], bool]",
+        "",
+        "# release, oldest first: what is new or other than in the one before; None is what it has no longer.",
+        "# By API key: lowest and highest version, listeners, whether the highest version is unstable.",
+        "APIS: Final[dict[str, dict[int, Api | None]]] = {",
+        *_differences(apis),
         "}",
         "",
-        "# release: class of a metadata record: lowest and highest version",
-        "RECORDS: Final[dict[str, dict[str, tuple[int, int]]]] = {",
+        "# By class of a metadata record: lowest and highest version.",
+        "RECORDS: Final[dict[str, dict[str, tuple[int, int] | None]]] = {",
+        *_differences(records),
+        "}",
+        "",
     ]
-    for name, release in releases.items():
-        lines.append(f'    "{name}": {{')
-        lines += [
-            f'        "{record}": ({versions.lowest}, {versions.highest}),'
-            for record, versions in sorted(release.records.items())
-        ]
-        lines.append("    },")
-    return "\n".join([*lines, "}", ""])
+    return "\n".join(lines)
+
+
+def _api_source(api: Api) -> str:
+    listeners = json.dumps(api.listeners)[1:-1] + ("," if len(api.listeners) == 1 else "")
+    return f"({api.versions.lowest}, {api.versions.highest}, ({listeners}), {api.latest_version_unstable})"
+
+
+K = TypeVar("K", int, str)
+
+
+def _differences(tables: Mapping[str, Mapping[K, str]]) -> Iterator[str]:
+    """The lines of a table by release that holds what each changed of the one before."""
+    before: Mapping[K, str] = {}
+    for name, table in tables.items():
+        changed = {key: source for key, source in table.items() if before.get(key) != source}
+        changed |= dict.fromkeys(before.keys() - table.keys(), "None")
+        lines = [f"        {json.dumps(key)}: {changed[key]}," for key in sorted(changed)]
+        yield from [f'    "{name}": {{', *lines, "    },"] if lines else [f'    "{name}": {{}},']
+        before = table
 
 
 def api_text(messages: list[Message]) -> str:

@@ -9,7 +9,7 @@ import functools
 import importlib
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from pykraft.protocol._codecs import Decoder, Encoder
 from pykraft.protocol._message import Message
@@ -34,6 +34,9 @@ __all__ = [
     "response_header_version",
     "spec",
 ]
+
+K = TypeVar("K", int, str)
+V = TypeVar("V")
 
 BASE_RELEASE: Final = "3.9.1"
 
@@ -64,10 +67,8 @@ def release_apis(release: str) -> Mapping[ApiKey, ApiSpec]:
     """Every API of a release, by key; UnsupportedVersionError for a release that is not known."""
     from pykraft.protocol._releases import APIS as RELEASE_APIS  # only a server or a report asks
 
-    if release not in RELEASE_APIS:
-        raise UnsupportedVersionError(f"release {release!r} is not known: {', '.join(RELEASE_APIS)} are")
     found = {}
-    for key, (lowest, highest, listeners, unstable) in RELEASE_APIS[release].items():
+    for key, (lowest, highest, listeners, unstable) in _as_of(release, RELEASE_APIS):
         name, flexible = APIS[key]
         found[ApiKey(key)] = ApiSpec(
             ApiKey(key), name, lowest, highest, None if flexible < 0 else flexible, frozenset(listeners), unstable
@@ -75,14 +76,25 @@ def release_apis(release: str) -> Mapping[ApiKey, ApiSpec]:
     return MappingProxyType(found)
 
 
+@functools.cache
 def record_versions(release: str) -> Mapping[str, tuple[int, int]]:
     """The lowest and highest version of each metadata record of a release, by class name; UnsupportedVersionError for
     a release that is not known."""
     from pykraft.protocol._releases import RECORDS as RELEASE_RECORDS  # only a server or a report asks
 
-    if release not in RELEASE_RECORDS:
-        raise UnsupportedVersionError(f"release {release!r} is not known: {', '.join(RELEASE_RECORDS)} are")
-    return MappingProxyType(RELEASE_RECORDS[release])
+    return MappingProxyType(dict(_as_of(release, RELEASE_RECORDS)))
+
+
+def _as_of(release: str, changes: Mapping[str, Mapping[K, V | None]]) -> list[tuple[K, V]]:
+    """What a release has, in order, of a table that says what each changed of the one before."""
+    if release not in changes:
+        raise UnsupportedVersionError(f"release {release!r} is not known: {', '.join(changes)} are")
+    found: dict[K, V | None] = {}
+    for name, changed in changes.items():
+        found.update(changed)
+        if name == release:
+            break
+    return [(key, value) for key in sorted(found) if (value := found[key]) is not None]
 
 
 @functools.cache

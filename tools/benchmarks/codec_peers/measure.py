@@ -119,10 +119,10 @@ def _reading(names: dict[str, Any], value: str, example: Any, depth: int) -> Ite
     for name, inner in names["structs"].items():
         yield f"{pad}x{depth} = {value}.{name}"
         yield f"{pad}if x{depth} is not None:"
-        yield from _reading(inner, f"x{depth}", getattr(example, name), depth + 1)
+        yield from _reading(inner, f"x{depth}", getattr(example, name, None), depth + 1)
     for name, inner in names["arrays"].items():
         yield f"{pad}for e{depth} in {value}.{name} or ():"
-        elements = getattr(example, name)
+        elements = getattr(example, name, None)
         yield from _reading(inner, f"e{depth}", elements[0] if elements else None, depth + 1)
 
 
@@ -136,10 +136,9 @@ def answer(make: str, question: dict[str, Any]) -> dict[str, Any]:
         return {"wrong": "writes other bytes than it read"}
     found = {"encode_us": fastest_us(encode), "decode_us": fastest_us(decode)}
     if question["read"] is not None:
-        # kio gives the size beside the value.
-        value_of = (lambda: decode()[0]) if make == "kio" else decode
-        read = reading(question["read"], value_of())
-        found["read_us"] = fastest_us(lambda: read(value_of()))
+        whole: Callable[[], Any] = (lambda: decode()[0]) if make == "kio" else decode  # kio gives the size, too
+        read = reading(question["read"], whole())
+        found["read_us"] = fastest_us(lambda: read(whole()))
     return found
 
 
