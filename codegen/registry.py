@@ -54,8 +54,12 @@ def _differences(tables: Mapping[str, Mapping[K, str]]) -> Iterator[str]:
     for name, table in tables.items():
         changed = {key: source for key, source in table.items() if before.get(key) != source}
         changed |= dict.fromkeys(before.keys() - table.keys(), "None")
-        lines = [f"        {json.dumps(key)}: {changed[key]}," for key in sorted(changed)]
-        yield from [f'    "{name}": {{', *lines, "    },"] if lines else [f'    "{name}": {{}},']
+        if changed:
+            yield f'    "{name}": {{'
+            yield from (f"        {json.dumps(key)}: {changed[key]}," for key in sorted(changed))
+            yield "    },"
+        else:
+            yield f'    "{name}": {{}},'
         before = table
 
 
