@@ -112,9 +112,6 @@ def reader(cls: type[Struct], version: int, flexible: bool, shape: Shape) -> str
             names.append(f"{field.attr}_")
             made[field.attr] = f"{field.attr}_" + (".decode()" if field.kind == "string" else "")
     fmt += "x" if flexible else ""
-    arguments = [made.get(field.attr) or default_source(field) for field in layout(cls)]
-    while arguments and layout(cls)[len(arguments) - 1].attr not in made:
-        arguments.pop()
     columns: dict[int, list[str]] = {}
     for at, byte in places:
         columns.setdefault(byte, []).append(f"data[p + {at}:stop:{size}]")
@@ -138,12 +135,27 @@ def reader(cls: type[Struct], version: int, flexible: bool, shape: Shape) -> str
         [
             *lines,
             "    return [",
-            f"        {cls.__name__}({', '.join(arguments)})",
+            f"        {cls.__name__}({', '.join(_arguments(cls, made))})",
             f"        for {target} in rows(data[p:stop])",
             "    ]",
             "",
         ]
     )
+
+
+def _arguments(cls: type[Struct], made: dict[str, str]) -> list[str]:
+    """What a struct is made with, fields at their default left out where that is faster: msgspec makes them itself."""
+    fields = list(layout(cls))
+    while fields and made.get(fields[-1].attr, default_source(fields[-1])) == default_source(fields[-1]):
+        fields.pop()
+    structs = [number for number, field in enumerate(fields) if field.attr not in made and field.struct is not None]
+    first = structs[0] if structs else len(fields)
+    named = [field for field in fields[first:] if made.get(field.attr, default_source(field)) != default_source(field)]
+    # A name costs half of what is saved by a struct that is not made in Python.
+    if len(named) > len(structs):
+        first, named = len(fields), []
+    arguments = [made.get(field.attr) or default_source(field) for field in fields[:first]]
+    return arguments + [f"{field.attr}={made[field.attr]}" for field in named]
 
 
 def writer(cls: type[Struct], version: int, flexible: bool, shape: Shape) -> str:

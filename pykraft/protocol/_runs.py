@@ -87,10 +87,11 @@ class ReadRuns(_Shapes[Read]):
     def __init__(self, cls: type[Struct], version: int, flexible: bool) -> None:
         super().__init__(cls, version, flexible)
         self.last: tuple[Read, int] = (_reads_nothing, 1)
+        self.window = WINDOW_MIN  # as large as the last run was long
 
     def read(self, data: bytes, p: int, left: int, out: list[Any]) -> tuple[int, int]:
         """Read some of the `left` elements at p; gives how many are left then, and the position behind those read."""
-        window = WINDOW_MIN
+        window = self.window
         while left >= RUN_MIN:
             read, size = self.last
             found = read(data, p, left if left < window else window)  # noqa: FURB136 - a call for each array
@@ -101,9 +102,9 @@ class ReadRuns(_Shapes[Read]):
             left -= count
             p += count * size
             if count == window:
-                window *= 4
+                self.window = window = window * 4
             elif count < RUN_MIN:
-                window = WINDOW_MIN
+                self.window = window = WINDOW_MIN
                 if not self.turn(data, p, left):
                     break
         return left, p
