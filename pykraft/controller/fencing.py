@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pykraft.controller.errors import broker_with_epoch
-from pykraft.controller.heartbeats import BrokerControlState, Wish
+from pykraft.controller.heartbeats import NEVER_REPORTED, BrokerControlState, Wish
 from pykraft.controller.partition_change import (
     leader_and_isr_updates,
     leaderless_partitions,
@@ -28,6 +28,7 @@ from pykraft.protocol.uuids import Uuid
 FENCE = 1
 UNFENCE = -1
 IN_CONTROLLED_SHUTDOWN = 1
+_REGISTRATION_CHANGES = (BrokerRegistrationChangeRecord, FenceBrokerRecord, UnfenceBrokerRecord)
 
 
 def process_broker_heartbeat(
@@ -53,14 +54,16 @@ def process_broker_heartbeat(
             records = _unfence_records(ctx, broker)
         else:
             records = _controlled_shutdown_records(ctx, broker)
+    if ctx.image.metadata_version.is_directory_assignment_supported:
+        records += _offline_directory_records(ctx, broker, request.offline_log_dirs)
+    # In Kafka a change of the registration forgets, when replayed, how far the broker has read.
+    is_changed = any(isinstance(record.message, _REGISTRATION_CHANGES) for record in records)
     ctx.heartbeats.touch(
         broker.id,
         fenced=states.next.is_fenced,
-        metadata_offset=request.current_metadata_offset,
+        metadata_offset=NEVER_REPORTED if is_changed else request.current_metadata_offset,
         monotonic_ms=ctx.monotonic_ms,
     )
-    if ctx.image.metadata_version.is_directory_assignment_supported:
-        records += _offline_directory_records(ctx, broker, request.offline_log_dirs, fenced=states.next.is_fenced)
     if states.next is BrokerControlState.CONTROLLED_SHUTDOWN:
         ctx.heartbeats.begin_controlled_shutdown(broker.id, ctx.next_offset + len(records) - 1)
     response = BrokerHeartbeatResponseData(
@@ -117,14 +120,13 @@ def _unfence_records(ctx: OperationContext, broker: BrokerRegistration) -> list[
         unfence = ApiMessageAndVersion(change, 0)
     else:
         unfence = ApiMessageAndVersion(UnfenceBrokerRecord(id=broker.id, epoch=broker.epoch), 0)
-    # A broker that was told to shut down stays in controlled shutdown until it registers anew.
-    add = None if broker.in_controlled_shutdown else broker.id
-    return [unfence, *leader_and_isr_updates(ctx, leaderless_partitions(ctx.image), add=add)]
+    return [unfence, *leader_and_isr_updates(ctx, leaderless_partitions(ctx.image), add=broker.id)]
 
 
 def _controlled_shutdown_records(ctx: OperationContext, broker: BrokerRegistration) -> list[ApiMessageAndVersion]:
     records: list[ApiMessageAndVersion] = []
-    if ctx.image.metadata_version.is_in_controlled_shutdown_state_supported:
+    supported = ctx.image.metadata_version.is_in_controlled_shutdown_state_supported
+    if supported and not broker.in_controlled_shutdown:
         change = BrokerRegistrationChangeRecord(
             broker_id=broker.id, broker_epoch=broker.epoch, in_controlled_shutdown=IN_CONTROLLED_SHUTDOWN
         )
@@ -134,18 +136,16 @@ def _controlled_shutdown_records(ctx: OperationContext, broker: BrokerRegistrati
 
 
 def _offline_directory_records(
-    ctx: OperationContext, broker: BrokerRegistration, offline: list[Uuid], *, fenced: bool
+    ctx: OperationContext, broker: BrokerRegistration, offline: list[Uuid]
 ) -> list[ApiMessageAndVersion]:
     """Take the replicas in newly lost directories out of their ISRs, then write down what directories are left.
 
-    A broker fenced by the same heartbeat is out of every ISR already.
+    Those of a broker that leaves its ISRs by the same heartbeat are written twice, as in Kafka.
     """
     lost = set(offline).intersection(broker.directories)
     if not lost:
         return []
-    records: list[ApiMessageAndVersion] = []
-    if not fenced:
-        records += leader_and_isr_updates(ctx, _partitions_in(ctx.image, broker.id, lost), remove=broker.id)
+    records = leader_and_isr_updates(ctx, _partitions_in(ctx.image, broker.id, lost), remove=broker.id)
     left = [directory for directory in broker.directories if directory not in lost]
     change = BrokerRegistrationChangeRecord(broker_id=broker.id, broker_epoch=broker.epoch, log_dirs=left)
     records.append(ApiMessageAndVersion(change, 2))

@@ -85,11 +85,15 @@ def _alter(
         )
     removing = tuple(sorted(set(partition.replicas) - set(target)))
     adding = tuple(sorted(set(target) - set(partition.replicas)))
-    if not adding:
-        # Replicas that an unfinished reassignment adds and that are wanted still have to get in sync.
-        adding = tuple(replica for replica in partition.adding_replicas if replica in target)
+    # As in Kafka what an unfinished reassignment adds and removes stays where the new one has nothing to put there.
     return builder.build(
-        topic.id, number, partition, Election.ONLINE, replicas=(*target, *removing), removing=removing, adding=adding
+        topic.id,
+        number,
+        partition,
+        Election.ONLINE,
+        replicas=(*target, *removing),
+        removing=removing or None,
+        adding=adding or None,
     )
 
 
