@@ -150,7 +150,7 @@ def topics_without_id(topics: Sequence[str]) -> str | None:
 def contents_without_record(version: MetadataVersion, scram_users: Sequence[str], tokens: Sequence[str]) -> str | None:
     """What `version` has no record for cannot be copied.
 
-    Brokers of that level know another layout under the same number, one that was never used, and end on ours.
+    Brokers of that level know another layout under the same number, one that was never used, and cannot read ours.
     """
     kinds = (
         (version.is_scram_supported, scram_users, "SCRAM credentials of user", MetadataVersion.IBP_3_5_IV2),

@@ -295,7 +295,7 @@ def test_l19_topics_without_id_hold_the_migration_up() -> None:
 def test_c16_what_the_log_has_no_record_for_holds_the_migration_up(
     version: int, users: list[str], tokens: list[str], expected: str | None
 ) -> None:
-    """Brokers of 3.4 have another layout of these records, which was never used: they end when they read ours."""
+    """Brokers of 3.4 have another layout of these records, which was never used, and cannot read ours."""
     bench = Bench(version=version)
     bench.lead()
     bench.register(0)
