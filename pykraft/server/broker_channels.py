@@ -3,6 +3,10 @@
 Source: core/src/main/scala/kafka/controller/ControllerChannelManager.scala (Kafka 3.9). Requests of one broker are
 sent in order, one in flight, and again until the broker answers or its registration changes. A broker that falls
 behind by more than QUEUED_REQUESTS_MAX loses its queue and gets everything once instead.
+
+Brokers before 3.6.1 do not see from a FULL request which topics are gone: their logs would stay, and keep a topic made
+again under the name from being served. So a deletion is kept for each broker until it has answered, and goes first when
+its channel comes back; what a controller kept is lost with it, as all of it is in Kafka.
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ from typing import TypeVar
 
 import trio
 
-from pykraft.image.delta import MetadataDelta
+from pykraft.image.delta import MetadataDelta, TopicDelta
 from pykraft.image.metadata_image import MetadataImage
 from pykraft.image.model import BrokerRegistration, Endpoint
 from pykraft.migration.propagator import (
@@ -32,13 +36,18 @@ from pykraft.protocol.frame import decode_response, encode_request
 from pykraft.protocol.messages.leader_and_isr_request import LeaderAndIsrRequestData
 from pykraft.protocol.messages.leader_and_isr_response import LeaderAndIsrResponseData
 from pykraft.protocol.messages.request_header import RequestHeaderData
+from pykraft.protocol.messages.stop_replica_request import StopReplicaRequestData
 from pykraft.protocol.messages.stop_replica_response import StopReplicaResponseData
 from pykraft.protocol.messages.update_metadata_request import UpdateMetadataRequestData
 from pykraft.protocol.messages.update_metadata_response import UpdateMetadataResponseData
+from pykraft.protocol.uuids import Uuid
 
 log = logging.getLogger(__name__)
 
 QUEUED_REQUESTS_MAX = 1_000
+MISSED_DELETIONS_MAX = 10_000
+"""Deleted topics that are kept for one broker; the oldest are given up."""
+
 RETRY_PAUSE_MS = 100
 RESPONSE_BYTES_MAX = 104_857_600
 
@@ -101,6 +110,7 @@ class BrokerChannels:
         self._client_id = client_id or str(propagator.controller_id)
         self._channels: dict[int, _Channel] = {}
         self._zk_controller_epoch = -1
+        self._unanswered_deletions: dict[int, dict[Uuid, TopicDelta]] = {}
         self._nursery: trio.Nursery | None = None
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -121,6 +131,7 @@ class BrokerChannels:
         """Tell the brokers what changed; a broker that appeared with this change gets everything."""
         self._zk_controller_epoch = zk_controller_epoch
         self._sync(image)
+        self._keep_deletions(image, delta)
         known = [broker_id for broker_id, channel in self._channels.items() if not channel.needs_full]
         for broker_id, requests in self._propagator.delta(image, delta, known, zk_controller_epoch).items():
             self._channels[broker_id].put(requests)
@@ -129,6 +140,7 @@ class BrokerChannels:
         """Close every channel: this node is not the controller any more."""
         for broker_id in list(self._channels):
             self._remove(broker_id)
+        self._unanswered_deletions.clear()
 
     def statistics(self) -> dict[int, ChannelStatistics]:
         return {
@@ -136,12 +148,36 @@ class BrokerChannels:
             for broker_id, channel in self._channels.items()
         }
 
+    def _keep_deletions(self, image: MetadataImage, delta: MetadataDelta) -> None:
+        deleted = {topic_id: change for topic_id, change in delta.topics.items() if change.removed is not None}
+        if not deleted:
+            return
+        for broker in image.brokers.values():
+            if broker.is_migrating_zk_broker:
+                kept = self._unanswered_deletions.setdefault(broker.id, {})
+                kept.update(deleted)
+                for topic_id in list(kept)[: max(0, len(kept) - MISSED_DELETIONS_MAX)]:
+                    del kept[topic_id]
+
+    def _forget_deletions(self, broker_id: int, answered: ControlRequest) -> None:
+        """A StopReplica names no topic id. Sent again once the broker has a newer topic of that name, it would delete
+        that one: so nothing of a name is kept that was answered for."""
+        kept = self._unanswered_deletions.get(broker_id, {})
+        for topic_id, change in list(kept.items()):
+            if isinstance(answered, StopReplicaRequestData):
+                done = change.name in {topic.topic_name for topic in answered.topic_states}
+            else:
+                done = isinstance(answered, UpdateMetadataRequestData) and any(
+                    topic.topic_id == topic_id for topic in answered.topic_states
+                )
+            if done:
+                del kept[topic_id]
+
     def _sync(self, image: MetadataImage) -> None:
-        wanted = {
-            broker.id: broker
-            for broker in image.brokers.values()
-            if broker.is_migrating_zk_broker and not broker.fenced
-        }
+        zk_brokers = {broker.id: broker for broker in image.brokers.values() if broker.is_migrating_zk_broker}
+        wanted = {id_: broker for id_, broker in zk_brokers.items() if not broker.fenced}
+        for broker_id in self._unanswered_deletions.keys() - zk_brokers.keys():
+            del self._unanswered_deletions[broker_id]  # In KRaft mode it reads of them itself, and of what came after.
         for broker_id, channel in list(self._channels.items()):
             broker = wanted.get(broker_id)
             if broker is None or broker.epoch != channel.epoch or self._endpoint(broker) != channel.endpoint:
@@ -202,6 +238,7 @@ class BrokerChannels:
                 correlation_id += 1
                 await self._exchange(channel, stream, request, correlation_id)
                 channel.answered += 1
+                self._forget_deletions(channel.broker_id, request)
                 if channel.queue and channel.queue[0] is request:
                     channel.queue.popleft()
             if not channel.needs_full:
@@ -214,7 +251,13 @@ class BrokerChannels:
             if broker is None or broker.epoch != channel.epoch:
                 return {}
             channel.needs_full = False
-            return self._propagator.full(image, [channel.broker_id], self._zk_controller_epoch)
+            epoch, targets = self._zk_controller_epoch, [channel.broker_id]
+            missed = MetadataDelta(topics=self._unanswered_deletions.get(channel.broker_id, {}))
+            first = self._propagator.delta(image, missed, targets, epoch)
+            return {
+                id_: [*first.get(id_, []), *requests]
+                for id_, requests in self._propagator.full(image, targets, epoch).items()
+            }
 
         requests = await self._read_image(everything)
         channel.queue.extendleft(reversed(requests.get(channel.broker_id, [])))

@@ -34,12 +34,13 @@ ANSWERS: dict[ApiKey, type[Any]] = {
 
 
 class Broker:
-    """A listener that takes control requests; with `deaf` set it closes the connection instead of answering."""
+    """Takes control requests; with `deaf`, or after `deaf_after` of them, it closes the connection without answering."""
 
     def __init__(self) -> None:
         self.received: list[tuple[ApiKey, Any]] = []
         self.versions: dict[ApiKey, int] = {}
         self.deaf = False
+        self.deaf_after: int | None = None
         self.refused = 0
         self.changed = trio.Event()
         self.port = 0
@@ -56,7 +57,7 @@ class Broker:
                 buffer += chunk
                 while len(buffer) >= 4 and len(buffer) >= 4 + (size := int.from_bytes(buffer[:4], "big")):
                     frame, buffer = bytes(buffer[4 : 4 + size]), buffer[4 + size :]
-                    if self.deaf:
+                    if self.deaf or (self.deaf_after is not None and len(self.received) >= self.deaf_after):
                         self.refused += 1
                         self._notify()
                         return
@@ -237,3 +238,97 @@ async def test_c59_brokers_are_reached_on_their_inter_broker_listener(caplog: py
             cluster.publish()
             assert cluster.channels.statistics() == {}
             assert "Broker 1 has no listener PLAINTEXT without TLS and SASL" in caplog.text
+
+
+@pytest.mark.parametrize("away", ["fenced", "deaf", "overflow"])
+async def test_c41_c42_a_deletion_that_a_broker_missed_goes_first_when_it_is_back(
+    away: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Brokers before 3.6.1 cannot tell from what is missing in a FULL request that a topic is gone."""
+    async with running() as cluster:
+        broker = cluster.broker
+        cluster.channels.publish_full(cluster.image, 6)
+        await broker.wait_for(lambda: len(broker.received) == 2)
+        if away == "fenced":
+            cluster.publish(BrokerRegistrationChangeRecord(broker_id=1, broker_epoch=10, fenced=1))
+        broker.deaf = True
+        if away == "overflow":
+            monkeypatch.setattr(broker_channels, "QUEUED_REQUESTS_MAX", 1)
+        again = bytes(15) + b"\x22"
+        created = PartitionRecord(partition_id=0, topic_id=again, replicas=[1], isr=[1], leader=1, leader_epoch=0)
+        cluster.publish(RemoveTopicRecord(topic_id=TOPIC))
+        cluster.publish(TopicRecord(name="t", topic_id=again), created)
+        if away == "deaf":
+            await broker.wait_for(lambda: broker.refused > 0)
+        cluster.register(epoch=11)
+        cluster.publish()
+        broker.deaf = False
+        await broker.wait_for(lambda: len(broker.received) == 6)
+        assert [key for key, _ in broker.received[2:]] == [
+            ApiKey.STOP_REPLICA, ApiKey.UPDATE_METADATA, ApiKey.UPDATE_METADATA, ApiKey.LEADER_AND_ISR
+        ]  # fmt: skip
+        stop, unlearn, *everything = (body for _, body in broker.received[2:])
+        (stopped,) = stop.topic_states[0].partition_states
+        assert (stopped.leader_epoch, stopped.delete_partition, stop.broker_epoch) == (-2, True, 11)
+        (unlearnt,) = unlearn.topic_states
+        assert (unlearnt.topic_id, unlearnt.partition_states[0].leader) == (TOPIC, -2)
+        assert [[topic.topic_id for topic in each.topic_states] for each in everything] == [[again], [again]]
+
+        cluster.register(epoch=12)
+        cluster.publish()
+        await broker.wait_for(lambda: len(broker.received) == 8)
+        assert [body.type for _, body in broker.received[6:]] == [RequestType.FULL, RequestType.FULL], "it has answered"
+
+
+async def test_a_deletion_that_was_answered_is_never_sent_again_to_a_newer_topic_of_the_name() -> None:
+    """StopReplica names no id: it would delete what the newer topic holds."""
+    async with running() as cluster:
+        broker = cluster.broker
+        cluster.channels.publish_full(cluster.image, 6)
+        await broker.wait_for(lambda: len(broker.received) == 2)
+        again = bytes(15) + b"\x22"
+        created = PartitionRecord(partition_id=0, topic_id=again, replicas=[1], isr=[1], leader=1, leader_epoch=0)
+        broker.deaf_after = 5
+        cluster.publish(RemoveTopicRecord(topic_id=TOPIC))
+        cluster.publish(TopicRecord(name="t", topic_id=again), created)
+        await broker.wait_for(lambda: broker.refused > 0)
+        assert [key for key, _ in broker.received[2:]] == [
+            ApiKey.STOP_REPLICA, ApiKey.UPDATE_METADATA, ApiKey.LEADER_AND_ISR
+        ]  # fmt: skip
+        broker.deaf_after = None
+        cluster.register(epoch=11)
+        cluster.publish()
+        await broker.wait_for(lambda: len(broker.received) == 7)
+        assert [key for key, _ in broker.received[5:]] == [ApiKey.UPDATE_METADATA, ApiKey.LEADER_AND_ISR]
+
+
+async def test_a_broker_that_was_in_kraft_mode_meanwhile_is_told_of_no_deletion_before() -> None:
+    async with running() as cluster:
+        broker = cluster.broker
+        cluster.channels.publish_full(cluster.image, 6)
+        await broker.wait_for(lambda: len(broker.received) == 2)
+        cluster.publish(BrokerRegistrationChangeRecord(broker_id=1, broker_epoch=10, fenced=1))
+        cluster.publish(RemoveTopicRecord(topic_id=TOPIC))
+        for epoch, zk in ((20, False), (30, True)):
+            cluster.register(epoch, zk=zk)
+            cluster.publish()
+        await broker.wait_for(lambda: len(broker.received) == 4)
+        assert [key for key, _ in broker.received[2:]] == [ApiKey.UPDATE_METADATA, ApiKey.LEADER_AND_ISR]
+
+
+async def test_no_more_deletions_are_kept_than_their_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(broker_channels, "MISSED_DELETIONS_MAX", 2)
+    async with running() as cluster:
+        cluster.channels.publish_full(cluster.image, 6)
+        cluster.publish(BrokerRegistrationChangeRecord(broker_id=1, broker_epoch=10, fenced=1))
+        for number in range(5):
+            topic = bytes(15) + bytes([0x40 + number])
+            made = PartitionRecord(partition_id=0, topic_id=topic, replicas=[1], isr=[1], leader=1, leader_epoch=0)
+            cluster.publish(TopicRecord(name=f"t{number}", topic_id=topic), made)
+            cluster.publish(RemoveTopicRecord(topic_id=topic))
+        cluster.register(epoch=11)
+        cluster.publish()
+        received = cluster.broker.received
+        await cluster.broker.wait_for(lambda: bool(received) and received[-1][0] is ApiKey.LEADER_AND_ISR)
+        stop = next(body for key, body in received if key is ApiKey.STOP_REPLICA)
+        assert [topic.topic_name for topic in stop.topic_states] == ["t3", "t4"]
