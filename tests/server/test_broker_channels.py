@@ -34,7 +34,7 @@ ANSWERS: dict[ApiKey, type[Any]] = {
 
 
 class Broker:
-    """Takes control requests; with `deaf`, or after `deaf_after` of them, it closes the connection without answering."""
+    """Takes control requests; with `deaf`, or after `deaf_after` of them, it closes the connection unanswered."""
 
     def __init__(self) -> None:
         self.received: list[tuple[ApiKey, Any]] = []
