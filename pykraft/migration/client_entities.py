@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import base64
 import binascii
+import math
+import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -30,6 +32,8 @@ INTEGER_QUOTAS: Final = frozenset({"producer_byte_rate", "consumer_byte_rate", "
 """Quotas that ZooKeeper holds as integers (LONG and INT); the others are DOUBLE."""
 
 INTEGER_TOLERANCE: Final = 1e-6
+
+_NUMBER: Final = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?[dDfF]?")
 
 
 def entity_path(entity: QuotaEntity) -> str | None:
@@ -83,10 +87,10 @@ def scram_credential(path: str, text: str) -> ScramCredential:
 
 def quota_value(path: str, key: str, text: str) -> float:
     """Read a quota of the entity whose znode is at `path`. Raises ZnodeError."""
-    try:
-        return float(text)
-    except ValueError:
-        raise ZnodeError(path, f"has a quota {key} of {text!r}, not a number", "set it again or delete it") from None
+    value = float(text.strip().rstrip("dDfF")) if _NUMBER.fullmatch(text.strip()) else math.nan
+    if not math.isfinite(value):
+        raise ZnodeError(path, f"has a quota {key} of {text!r}, not a number", "set it again or delete it")
+    return value
 
 
 def quota_text(key: str, value: float) -> str:

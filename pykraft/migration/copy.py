@@ -31,7 +31,7 @@ from pykraft.protocol.records.remove_topic_record import RemoveTopicRecord
 from pykraft.protocol.records.remove_user_scram_credential_record import RemoveUserScramCredentialRecord
 from pykraft.protocol.records.topic_record import TopicRecord
 from pykraft.protocol.records.user_scram_credential_record import UserScramCredentialRecord
-from pykraft.protocol.uuids import Uuid, random_uuid, uuid_from_text
+from pykraft.protocol.uuids import ZERO_UUID, Uuid, random_uuid, uuid_from_text
 from pykraft.zookeeper import paths
 from pykraft.zookeeper.acl_znodes import AclEntry, AclResource, DelegationToken
 from pykraft.zookeeper.znodes import ProducerIdBlock, ZnodeError
@@ -64,6 +64,8 @@ def topic_records(name: str, topic: ZkTopic) -> Records:
     states, epochs = topic.partitions, topic.partition_epochs
     adding, removing = assignment.adding_replicas, assignment.removing_replicas
     for number, replicas in sorted(assignment.partitions.items()):
+        if number < 0:
+            raise ZnodeError(paths.topic(name), f"has a partition {number}", "correct its assignment")
         if not replicas:
             raise ZnodeError(paths.topic(name), f"gives partition {number} no replicas", "correct its assignment")
         state = states.get(number)
@@ -98,9 +100,12 @@ def topic_records(name: str, topic: ZkTopic) -> Records:
 
 def _topic_id(name: str, text: str) -> Uuid:
     try:
-        return uuid_from_text(text)
+        topic_id = uuid_from_text(text)
     except ValueError as error:
         raise ZnodeError(paths.topic(name), f"has a topic_id that is no id ({error})", "restore it") from None
+    if topic_id == ZERO_UUID:
+        raise ZnodeError(paths.topic(name), f"has the topic_id {text}, which stands for none", "restore it")
+    return topic_id
 
 
 def config_records(resource_type: ResourceType, name: str, configs: Mapping[str, str]) -> Records:

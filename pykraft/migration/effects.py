@@ -25,6 +25,7 @@ class ZkFailure(Enum):
     ZNODE = "a znode cannot be used"
     REFUSED = "ZooKeeper refused a request"
     METADATA = "the metadata log did not take the records"
+    DEFECT = "a defect of this controller"
 
 
 # -- events ------------------------------------------------------------------------------------------------------

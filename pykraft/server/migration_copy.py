@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
 from random import Random
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -31,8 +32,10 @@ from pykraft.migration.copy import (
 )
 from pykraft.migration.operations import ZkOperation, count_by_type
 from pykraft.migration.states import ZkMigrationLeadershipState
+from pykraft.migration.unwritable import unwritable
 from pykraft.migration.zk_contents import PasswordEncoder, ZkTopic
 from pykraft.migration.zk_writer import ZkWriter
+from pykraft.protocol.errors import EncodeError
 from pykraft.protocol.record_frame import ApiMessageAndVersion
 from pykraft.protocol.records.begin_transaction_record import BeginTransactionRecord
 from pykraft.protocol.records.end_transaction_record import EndTransactionRecord
@@ -65,8 +68,14 @@ class MetadataWriter(Protocol):
     async def read(self, fn: ReadImage[T]) -> T:
         """Run `fn` on the committed image."""
 
-    async def write(self, op: WriterOperation[T], *, runs_in_premigration: bool = False) -> T:
-        """Run `op`, give its response once its records are committed. Raises ApiError."""
+    async def write(
+        self,
+        op: WriterOperation[T],
+        *,
+        runs_in_premigration: bool = False,
+        raises: tuple[type[Exception], ...] = (),
+    ) -> T:
+        """Run `op`, give its response once its records are committed. Raises ApiError, and `raises` as they are."""
 
 
 class OffsetAndEpoch(NamedTuple):
@@ -87,7 +96,12 @@ async def copy_metadata(
 
     async def append(batch: Records) -> None:
         started_s = trio.current_time()
-        await _write(writer, lambda ctx: ControllerResult(None, batch))
+        try:
+            await writer.write(
+                lambda ctx: ControllerResult(None, batch), runs_in_premigration=True, raises=(EncodeError,)
+            )
+        except EncodeError as error:
+            raise unwritable(batch, error) from None
         manifest.add(batch, (trio.current_time() - started_s) * 1000)
 
     try:
@@ -112,12 +126,14 @@ async def _batches(
         log.info("Not migrating pending deleted topic: %s", name)
     gone = set(deleting)
     buffer = BatchBuffer(batch_records_min)
-    async for chunk in read_topics(port, [name for name in names if name not in gone], passwords, strict=True):
-        for name, topic in chunk.items():
-            if topic.exists:
-                full = buffer.add(topic_records(name, topic))
-                if full:
-                    yield full
+    wanted = [name for name in names if name not in gone]
+    async with aclosing(read_topics(port, wanted, passwords, strict=True)) as chunks:
+        async for chunk in chunks:
+            for name, topic in chunk.items():
+                if topic.exists:
+                    full = buffer.add(topic_records(name, topic))
+                    if full:
+                        yield full
     for records in other_records(await read_others(port, passwords, strict=True), rng):
         full = buffer.add(records)
         if full:

@@ -5,7 +5,7 @@ Which znodes, and what is made of them: core kafka.zk.ZkMigrationClient and kafk
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from typing import Final
 
 from pykraft.migration.client_entities import SCRAM_CODES
@@ -45,7 +45,7 @@ async def topic_names(port: ZooKeeperPort) -> tuple[list[str], list[str]]:
 
 async def read_topics(
     port: ZooKeeperPort, names: Sequence[str], passwords: PasswordEncoder, *, strict: bool
-) -> AsyncIterator[dict[str, ZkTopic]]:
+) -> AsyncGenerator[dict[str, ZkTopic], None]:
     """The topics called `names` with all of theirs, some thousand partitions at a time, in this order.
 
     A topic that does not exist is given as such. Raises ZnodeError for what cannot be read when `strict`.

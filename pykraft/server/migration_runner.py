@@ -285,6 +285,9 @@ class MigrationRunner:
             failure = _failure(error)
             log.info("Encountered an error during %s. Will retry. %s: %s", type(job).__name__, failure.value, error)
             return JobFailed(job.job, failure, self._advice(failure, error))
+        except Exception as error:  # Brokers are served whatever the migration comes upon.
+            log.exception("%s of the migration failed in %s. Will retry.", type(job).__name__, self.driver.state.name)
+            return JobFailed(job.job, ZkFailure.DEFECT, self._advice(ZkFailure.DEFECT, error))
 
     async def _job_result(self, job: Job) -> Event:
         match job:
@@ -384,6 +387,11 @@ class MigrationRunner:
                 return f"ZooKeeper: {error}"
             case ZkFailure.METADATA:
                 return f"the metadata log did not take the records ({error}): look in this controller's log"
+            case ZkFailure.DEFECT:
+                return (
+                    f"something unforeseen went wrong ({type(error).__name__}: {error}): report it with this"
+                    " controller's log, which says where"
+                )
 
 
 def _failure(error: Exception) -> ZkFailure:

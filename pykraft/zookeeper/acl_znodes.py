@@ -226,11 +226,18 @@ def decode_delegation_token(token_id: str, data: bytes | None) -> DelegationToke
     if not 1 <= value.version <= 3:
         raise ZnodeError(path, f"has version {value.version}, known are 1 to 3", _TOKEN_REMEDY)
     requester = value.owner if value.token_requester is None else value.token_requester
+    try:
+        # A broker that replays a principal of another form ends.
+        owner, requester, *renewers = (
+            _principal(paths.desanitize(name)) for name in (value.owner, requester, *value.renewers)
+        )
+    except ValueError as error:
+        raise ZnodeError(path, f"cannot be used ({error})", _TOKEN_REMEDY) from None
     return DelegationToken(
         token_id=value.token_id,
-        owner=paths.desanitize(value.owner),
-        token_requester=paths.desanitize(requester),
-        renewers=[paths.desanitize(renewer) for renewer in value.renewers],
+        owner=owner,
+        token_requester=requester,
+        renewers=renewers,
         issue_timestamp_ms=value.issue_timestamp,
         max_timestamp_ms=value.max_timestamp,
         expiry_timestamp_ms=value.expiry_timestamp,

@@ -35,6 +35,9 @@ class ZnodeError(ValueError):
 
 
 _SHOWN_BYTES: Final = 120
+_EPOCH_DIGITS_MAX: Final = 20
+INT32_MAX: Final = 2**31 - 1
+INT64_MAX: Final = 2**63 - 1
 _RESTORE: Final = "correct it or restore it from a ZooKeeper backup, then try again"
 
 
@@ -92,10 +95,12 @@ def encode_controller(value: Controller) -> bytes:
 def decode_controller_epoch(data: bytes | None) -> int:
     """`/controller_epoch`: decimal text, not JSON."""
     text = decode_text(paths.CONTROLLER_EPOCH, data)
-    try:
-        return int(text)
-    except ValueError:
-        raise ZnodeError(paths.CONTROLLER_EPOCH, f"holds {text!r}, not a number", _RESTORE) from None
+    if not (text.isascii() and text.isdecimal() and len(text) <= _EPOCH_DIGITS_MAX):
+        raise ZnodeError(paths.CONTROLLER_EPOCH, f"holds {text[:_SHOWN_BYTES]!r}, not a number", _RESTORE)
+    epoch = int(text)
+    if epoch >= INT32_MAX:
+        raise ZnodeError(paths.CONTROLLER_EPOCH, f"holds {epoch}, which no epoch can follow", _RESTORE)
+    return epoch
 
 
 def encode_controller_epoch(epoch: int) -> bytes:
@@ -315,9 +320,24 @@ class ProducerIdBlock(msgspec.Struct, frozen=True, kw_only=True):
 _producer_id_block = msgspec.json.Decoder(ProducerIdBlock, strict=False)
 
 
+_PRODUCER_IDS_REMEDY: Final = (
+    "restore it from a ZooKeeper backup, or set block_start and block_end (each a text) above every producer id in use;"
+    " delete it only if no producer was ever idempotent or transactional"
+)
+
+
 def decode_producer_id_block(data: bytes | None) -> ProducerIdBlock | None:
-    """None when no block was given out yet (the znode has no data)."""
-    return decode_json(_producer_id_block, paths.PRODUCER_ID_BLOCK, data) if data else None
+    """None when no block was given out yet: then the znode has no data, which is not the same as empty data.
+
+    To begin anew after data was lost would hand out ids that producers still use.
+    """
+    if data is None:
+        return None
+    path = paths.PRODUCER_ID_BLOCK
+    value = decode_json(_producer_id_block, path, data, _PRODUCER_IDS_REMEDY)
+    if not 0 <= value.block_start <= value.block_end < INT64_MAX:
+        raise ZnodeError(path, f"holds no block: {value.block_start} to {value.block_end}", _PRODUCER_IDS_REMEDY)
+    return value
 
 
 def encode_producer_id_block(value: ProducerIdBlock) -> bytes:

@@ -216,7 +216,7 @@ async def test_l13_nothing_is_copied_without_a_beginning() -> None:
         async def read(self, fn: Any) -> Any:
             raise AssertionError("nothing to read")
 
-        async def write(self, op: Any, *, runs_in_premigration: bool = False) -> Any:
+        async def write(self, op: Any, *, runs_in_premigration: bool = False, raises: Any = ()) -> Any:
             self.writes += 1
             if self.writes == 1:
                 return None

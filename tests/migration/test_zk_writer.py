@@ -329,7 +329,7 @@ async def test_what_cannot_be_read_is_written_anew(sides: Sides, path: str) -> N
         config(BROKER, "0", "k", "v"),
         quota("producer_byte_rate", 5, {"user": "u"}),
         acl(31, "x"),
-        DelegationTokenRecord(owner="User:u", token_id="tok"),
+        DelegationTokenRecord(owner="User:u", requester="User:u", token_id="tok"),
         ProducerIdsRecord(broker_id=1, broker_epoch=1, next_producer_id=9),
     )
     before = content(sides.server, path)
@@ -592,7 +592,7 @@ def random_change(image: MetadataImage, rng: Random) -> Any:
         return (
             RemoveDelegationTokenRecord(token_id="k")
             if rng.random() < 0.5
-            else DelegationTokenRecord(owner="User:o", token_id="k", max_timestamp=rng.randrange(9))
+            else DelegationTokenRecord(owner="User:o", requester="User:o", token_id="k", max_timestamp=rng.randrange(9))
         )
     if not topics:
         return None
