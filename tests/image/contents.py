@@ -7,7 +7,7 @@ from typing import Any
 from pykraft.image.metadata_image import MetadataImage
 from pykraft.image.model import NO_LEADER, TopicPartition
 
-INDEXES = ("leader_counts", "isr_counts", "leaderless", "not_preferred", "reassigning", "partition_count")
+INDEXES = ("leader_counts", "isr_counts", "leaderless", "not_preferred", "reassigning", "with_elr", "partition_count")
 
 
 def contents(image: MetadataImage) -> dict[str, Any]:
@@ -37,6 +37,7 @@ def recounted(image: MetadataImage) -> dict[str, Any]:
         "leaderless": set(),
         "not_preferred": set(),
         "reassigning": set(),
+        "with_elr": set(),
         "partition_count": 0,
     }
     for topic in image.topics_by_id.values():
@@ -53,6 +54,8 @@ def recounted(image: MetadataImage) -> dict[str, Any]:
                 expected["not_preferred"].add(key)
             if partition.removing_replicas or partition.adding_replicas:
                 expected["reassigning"].add(key)
+            if partition.elr or partition.last_known_elr:
+                expected["with_elr"].add(key)
     return expected
 
 

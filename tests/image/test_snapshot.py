@@ -14,6 +14,7 @@ from pykraft.image.snapshot import SnapshotCursor, UnwritableMetadataError, snap
 from pykraft.protocol.record_frame import ApiMessageAndVersion, decode_record, encode_record
 from pykraft.protocol.records.abort_transaction_record import AbortTransactionRecord
 from pykraft.protocol.records.begin_transaction_record import BeginTransactionRecord
+from pykraft.protocol.records.clear_elr_record import ClearElrRecord
 from pykraft.protocol.records.config_record import ConfigRecord
 from pykraft.protocol.records.feature_level_record import FeatureLevelRecord
 from pykraft.protocol.records.partition_change_record import PartitionChangeRecord
@@ -72,7 +73,16 @@ def told(image: MetadataImage) -> dict[str, Any]:
         key: (
             name,
             {
-                number: (p.all_directories(), p.replicas, p.isr, p.leader, p.leader_epoch, p.partition_epoch)
+                number: (
+                    p.all_directories(),
+                    p.replicas,
+                    p.isr,
+                    p.leader,
+                    p.leader_epoch,
+                    p.partition_epoch,
+                    p.elr,
+                    p.last_known_elr,
+                )
                 for number, p in partitions.items()
             },
         )
@@ -113,6 +123,15 @@ def anything() -> st.SearchStrategy[Any]:
             few,
             st.sampled_from([[1], [2], [1, 2]]),
         ),
+        st.builds(
+            lambda t, n, elr: PartitionChangeRecord(
+                partition_id=n, topic_id=topic_id(t), eligible_leader_replicas=elr, last_known_elr=elr[:1]
+            ),
+            few,
+            few,
+            st.sampled_from([[], [1], [1, 2]]),
+        ),
+        st.sampled_from(["", "t0", "t1"]).map(lambda name: ClearElrRecord(topic_name=name)),
         few.map(lambda n: RemoveTopicRecord(topic_id=topic_id(n))),
         few.map(broker),
         few.map(lambda n: UnregisterBrokerRecord(broker_id=n, broker_epoch=7)),
@@ -134,7 +153,7 @@ def apply_what_fits(image: MetadataImage, records: list[Any]) -> None:
     meanwhile=st.lists(st.tuples(st.integers(1, 4), st.lists(anything(), max_size=4)), max_size=20),
 )
 def test_a_snapshot_is_of_its_point_in_time(before: list[Any], meanwhile: list[tuple[int, list[Any]]]) -> None:
-    image = image_of([level(MetadataVersion.IBP_3_9_IV0)])
+    image = image_of([level(MetadataVersion.IBP_4_0_IV1)])
     apply_what_fits(image, before)
     image.take_delta()
     expected = told(image)
