@@ -34,6 +34,12 @@ _MISSING_IS_0_SINCE: Final = "3.7"
 """The first release to which a broker without a feature has it at level 0; to those before, it takes no level of it."""
 
 
+def upgrades_quorum(request: UpdateFeaturesRequestData, release: str) -> bool:
+    """Whether a request, once it is accepted, moves the quorum to kraft.version 1; 4.0 says yes to it and does not."""
+    updates = {update.feature: update.max_version_level for update in request.feature_updates}
+    return is_since(release, "4.1") and not request.validate_only and updates.get(KRAFT_VERSION, 0) > 0
+
+
 class UpgradeType(IntEnum):
     """How a level may move (FeatureUpdate.UpgradeType)."""
 
@@ -100,12 +106,8 @@ def _check(ctx: OperationContext, name: str, level: int, upgrade_type: int) -> N
         raise _refusal(name, level, f"It is {current} now: a downgrade cannot raise it.")
     if name == FEATURE_NAME:
         _check_metadata_version(ctx, MetadataVersion(level), upgrade_type)
-    if name == KRAFT_VERSION and is_4(ctx.config.release) and level != current:
-        raise _refusal(
-            name,
-            level,
-            "A running cluster keeps its kraft.version: a new one gets 1 with controller.quorum.bootstrap.servers.",
-        )
+    if name == KRAFT_VERSION and level < ctx.kraft_version:
+        raise _refusal(name, level, "The voters cannot leave the log again: kraft.version stays.")
 
 
 def _current(ctx: OperationContext, name: str) -> int:

@@ -80,7 +80,13 @@ class ShutdownBegun(msgspec.Struct, frozen=True):
     """The node is about to stop: nobody waits any longer, and after `ResignRequested` it never leads again."""
 
 
-Event: TypeAlias = Started | Tick | LogFlushed | RequestReceived | RequestDropped | ResignRequested | ShutdownBegun
+class VotersMoveToLog(msgspec.Struct, frozen=True):
+    """The quorum is about to be upgraded to kraft.version 1: its voters will be in the log, and are in no file."""
+
+
+Event: TypeAlias = (
+    Started | Tick | LogFlushed | RequestReceived | RequestDropped | ResignRequested | ShutdownBegun | VotersMoveToLog
+)
 
 
 class PersistQuorumState(msgspec.Struct, frozen=True):

@@ -65,6 +65,11 @@ class Leadership:
     def voters(self) -> list[ReplicaProgress]:
         return list(self._voters.values())
 
+    def know_own_directory(self, directory_id: Uuid) -> None:
+        """From kraft.version 1 on voters are known by their directories too."""
+        own = self._voters[self._local_id]
+        own.key = ReplicaKey(self._local_id, directory_id)
+
     def observers(self, now_ms: int) -> list[ReplicaProgress]:
         """Those who fetched within the last `OBSERVER_SESSION_TIMEOUT_MS`; forgets the others."""
         for key, observer in list(self._observers.items()):

@@ -47,6 +47,7 @@ from pykraft.raft.events import (
     Started,
     Tick,
     Token,
+    VotersMoveToLog,
 )
 from pykraft.raft.leadership import Leadership, ReplicaKey
 from pykraft.raft.roles import Role, check_transition
@@ -169,6 +170,8 @@ class QuorumNode:
             case ResignRequested(epoch):
                 if self.role is Role.LEADER and epoch == self.epoch:
                     self._become_resigned()
+            case VotersMoveToLog():
+                self._move_voters_to_log()
             case ShutdownBegun():
                 self._shutting_down = True
                 self._refuse_parked(ErrorCode.BROKER_NOT_AVAILABLE)
@@ -214,6 +217,13 @@ class QuorumNode:
         record = (LEADER_CHANGE, message.encode(_LEADER_CHANGE_VERSION))
         self._effects.append(AppendControlRecords(self.epoch, [record, *self._missing_records]))
         self._missing_records = ()
+
+    def _move_voters_to_log(self) -> None:
+        """Stored before the records are in the log: without voters in quorum-state a start looks for them there."""
+        self._config = msgspec.structs.replace(self._config, kraft_version=1)
+        if self._leadership is not None:
+            self._leadership.know_own_directory(self._config.directory_id)
+        self._effects.append(PersistQuorumState(self._quorum_state()))
 
     def _become_unattached(self, epoch: int) -> None:
         waited_for_election = self.role in (Role.UNATTACHED, Role.VOTED, Role.CANDIDATE)

@@ -41,7 +41,7 @@ from pykraft.server.features import NO_FEATURES, FinalizedFeatures
 from pykraft.server.listener import Listener, bind
 from pykraft.server.maintenance import run_maintenance
 from pykraft.server.quorum_driver import QuorumDriver
-from pykraft.server.recorded_quorum import recorded_quorum
+from pykraft.server.recorded_quorum import DYNAMIC, quorum_records, recorded_quorum
 from pykraft.server.releases import controller_apis
 from pykraft.server.snapshots import Snapshots
 from pykraft.server.storage import Storage, StorageError, open_storage, replay
@@ -169,6 +169,7 @@ class Node:
         stored = read_quorum_state(storage.log.directory)
         recorded = recorded_quorum(storage.log, stored, config, storage.directory_id, self.endpoint)
         self.kraft_version = recorded.kraft_version
+        self._directory_id = storage.directory_id
         quorum = QuorumNode(
             QuorumConfig(
                 node_id=node_id,
@@ -226,6 +227,15 @@ class Node:
                     await self.quorum.shut_down()
                 log.info("Shut down completed")
                 base.cancel_scope.cancel()
+
+    async def upgrade_kraft_version(self) -> None:
+        """Keep the voters, which is this node, in the log from now on: kraft.version 1. Raises ApiError, OSError."""
+        records = quorum_records(self.config.node_id, self._directory_id, self.endpoint)
+        await self.quorum.move_voters_to_log()
+        await self.writer.upgrade_kraft_version(records)
+        self.snapshots.quorum_records = records
+        self.kraft_version = DYNAMIC
+        log.info("The voters are in the log from here on: kraft.version %d.", DYNAMIC)
 
     def _report_ready(self) -> None:
         node_id = self.config.node_id

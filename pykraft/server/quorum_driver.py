@@ -33,6 +33,7 @@ from pykraft.raft.events import (
     ShutdownBegun,
     Started,
     Tick,
+    VotersMoveToLog,
 )
 from pykraft.raft.quorum import QuorumNode
 
@@ -112,6 +113,10 @@ class QuorumDriver:
     async def resign(self, epoch: int) -> None:
         """Give up leadership: the controller cannot go on."""
         await self._step(ResignRequested(epoch))
+
+    async def move_voters_to_log(self) -> None:
+        """Get ready for kraft.version 1, whose records are to be appended next. Raises OSError."""
+        await self._step(VotersMoveToLog())
 
     async def shut_down(self) -> None:
         """Answer what waits: the node is about to stop."""

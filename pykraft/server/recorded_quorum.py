@@ -71,18 +71,22 @@ def recorded_quorum(
     if voters is not None:
         _check_alone(voters, config.node_id, directory_id)
     wanted = _voters(config.node_id, directory_id, endpoint)
-    records: tuple[tuple[int, bytes], ...] = (
-        (
-            ControlRecordType.KRAFT_VERSION.value,
-            KRaftVersionRecord(version=_RECORD_VERSION, kraft_version=DYNAMIC).encode(_RECORD_VERSION),
-        ),
-        (ControlRecordType.KRAFT_VOTERS.value, wanted.encode(_RECORD_VERSION)),
-    )
+    records = quorum_records(config.node_id, directory_id, endpoint)
     if not in_log:
         missing = records
     else:
         missing = () if voters == wanted else records[1:]
     return RecordedQuorum(DYNAMIC, records, missing)
+
+
+def quorum_records(node_id: int, directory_id: Uuid, endpoint: Endpoint) -> tuple[tuple[int, bytes], ...]:
+    """The control records (type, value) of kraft.version 1 whose only voter is this node."""
+    voters = _voters(node_id, directory_id, endpoint)
+    version = KRaftVersionRecord(version=_RECORD_VERSION, kraft_version=DYNAMIC)
+    return (
+        (ControlRecordType.KRAFT_VERSION.value, version.encode(_RECORD_VERSION)),
+        (ControlRecordType.KRAFT_VOTERS.value, voters.encode(_RECORD_VERSION)),
+    )
 
 
 def _scan(opened: MetadataLog) -> tuple[int, VotersRecord | None, bool]:

@@ -45,7 +45,8 @@ class Snapshots:
         now_ms: Callable[[], int],
         quorum_records: Sequence[tuple[int, bytes]] = (),
     ) -> None:
-        self._quorum_records = quorum_records
+        self.quorum_records = quorum_records
+        """The control records that every snapshot begins with: those of kraft.version 1, or none."""
         self._writer = writer
         self._log = opened
         self._config = config
@@ -105,7 +106,7 @@ class Snapshots:
         if point in self._log.snapshots:
             return
         log.info("Creating new KRaft snapshot file %s because %s.", checkpoint_name(point), reason)
-        file = await trio.to_thread.run_sync(self._log.begin_snapshot, point, self._now_ms(), self._quorum_records)
+        file = await trio.to_thread.run_sync(self._log.begin_snapshot, point, self._now_ms(), self.quorum_records)
         try:
             while records := await self._take(cursor):
                 await trio.to_thread.run_sync(_append, file, records)

@@ -22,7 +22,7 @@ from pykraft.controller.result import ControllerResult, OperationContext
 from pykraft.image.delta import MetadataDelta
 from pykraft.image.metadata_image import MetadataImage
 from pykraft.image.model import ZkMigrationState
-from pykraft.log.batch import encode_batches
+from pykraft.log.batch import encode_batches, encode_control_batch
 from pykraft.log.errors import LogError
 from pykraft.protocol.errors import ErrorCode
 from pykraft.protocol.record_encoder import encode_records
@@ -46,7 +46,7 @@ class WriterStoppedError(Exception):
 
 @dataclass(eq=False, slots=True)
 class _Task(Generic[T]):
-    """An operation (or, with `read`, a question) that waits, and later its outcome."""
+    """An operation (or, with `read`, a question, with `voters`, control records) that waits, and later its outcome."""
 
     name: str
     operation: Operation[T] | None
@@ -57,6 +57,7 @@ class _Task(Generic[T]):
     raises: tuple[type[Exception], ...] = ()
     response: T | None = None
     error: Exception | None = None
+    voters: Sequence[tuple[int, bytes]] = ()
     done: trio.Event = field(default_factory=trio.Event)
 
     async def outcome(self) -> T:
@@ -153,6 +154,13 @@ class Writer:
         await self._queue(task)
         return await task.outcome()
 
+    async def upgrade_kraft_version(self, voters: Sequence[tuple[int, bytes]]) -> None:
+        """Append the control records (type, value) of kraft.version 1, unless it is that already; the image, which
+        holds no control records, goes on behind them. Raises ApiError NOT_CONTROLLER."""
+        task: _Task[None] = _Task("upgradeKRaftVersion", None, voters=voters)
+        await self._queue(task)
+        await task.outcome()
+
     async def read(self, fn: Callable[[MetadataImage], T]) -> T:
         """Run `fn` on the committed image: between groups, never on a state that may still be lost."""
         if not self._turn.locked():
@@ -206,8 +214,11 @@ class Writer:
             if task.operation is not None:
                 self._ran.append(task)
                 await self._run_operation(task, task.operation)
-                if self._batches_bytes >= GROUP_BYTES_MAX:
-                    await self._commit()
+            elif task.voters:
+                self._ran.append(task)
+                self._add_voters(task)
+            if self._batches_bytes >= GROUP_BYTES_MAX:
+                await self._commit()
         await self._commit()
 
     async def _run_operation(self, task: _Task[Any], operation: Operation[Any]) -> None:
@@ -241,6 +252,20 @@ class Writer:
         self._batches += batches
         self._batches_bytes += sum(map(len, batches))
         self._next_offset += len(result.records)
+
+    def _add_voters(self, task: _Task[None]) -> None:
+        if self._epoch is None:
+            task.error = _no_controller()
+            return
+        if self._kraft_version:
+            return
+        batch = encode_control_batch(
+            task.voters, base_offset=self._next_offset, leader_epoch=self._epoch, timestamp_ms=self._now_ms()
+        )
+        self._batches.append(batch)
+        self._batches_bytes += len(batch)
+        self._next_offset += len(task.voters)
+        self._kraft_version = 1
 
     def _ask(
         self, task: _Task[Any], operation: Operation[Any], context: OperationContext, epoch: int

@@ -10,7 +10,7 @@ import pytest
 from pykraft.controller.activation import ActivationError, activation_records
 from pykraft.controller.config import ConfigError, ControllerConfig
 from pykraft.controller.errors import ApiError
-from pykraft.controller.features import UpgradeType, update_features
+from pykraft.controller.features import UpgradeType, update_features, upgrades_quorum
 from pykraft.controller.registration import register_broker
 from pykraft.controller.releases import GROUP_VERSION, KRAFT_VERSION, RELEASES, TRANSACTION_VERSION, release_of
 from pykraft.image.metadata_image import MetadataImage
@@ -206,12 +206,37 @@ def updates(*levels: tuple[str, int]) -> UpdateFeaturesRequestData:
     )
 
 
+@pytest.mark.parametrize(("release", "moves"), [("3.9", False), ("4.0", False), ("4.1", True)])
+def test_kraft_version_moves_the_quorum_from_4_1_on(release: str, moves: bool) -> None:
+    wanted = updates((KRAFT_VERSION, 1))
+    assert upgrades_quorum(wanted, release) is moves
+    wanted.validate_only = True
+    assert not upgrades_quorum(wanted, release)
+    assert not upgrades_quorum(updates((KRAFT_VERSION, 0), (GROUP_VERSION, 1)), release)
+
+
+@pytest.mark.parametrize(("kraft_version", "code"), [(0, ErrorCode.NONE), (1, ErrorCode.INVALID_UPDATE_VERSION)])
+def test_voters_do_not_leave_the_log_again(kraft_version: int, code: ErrorCode) -> None:
+    cluster = cluster_of("4.1", V.IBP_4_1_IV1)
+    request = UpdateFeaturesRequestData(
+        feature_updates=[FeatureUpdateKey(KRAFT_VERSION, 0, upgrade_type=UpgradeType.SAFE_DOWNGRADE)]
+    )
+    context = replace(cluster.ctx(), kraft_version=kraft_version)
+    try:
+        update_features(context, request)
+    except ApiError as error:
+        found = error.code
+    else:
+        found = ErrorCode.NONE
+    assert found is code
+
+
 def test_4_sets_all_features_or_none() -> None:
     cluster = cluster_of("4.0", V.IBP_4_0_IV0)
     result = update_features(cluster.ctx(), updates((FEATURE_NAME, 25), (TRANSACTION_VERSION, 2), (KRAFT_VERSION, 0)))
     assert (result.response.error_code, result.response.results, result.atomic) == (0, [], True)
     assert [record.message for record in result.records] == [level(25), level(2, TRANSACTION_VERSION)]
-    not_known = ("share.version", "eligible.leader.replicas.version", KRAFT_VERSION)
+    not_known = ("share.version", "eligible.leader.replicas.version")
     for refused in ((FEATURE_NAME, 26), *((name, 1) for name in not_known)):
         with pytest.raises(ApiError, match="The update failed for all features") as failed:
             update_features(cluster.ctx(), updates((GROUP_VERSION, 1), refused))

@@ -8,19 +8,25 @@ from typing import Any
 import pytest
 import trio
 
+from pykraft.controller.releases import SUPPORTED_FEATURES
 from pykraft.log.batch import ControlRecordType, encode_control_batch, iter_batches
 from pykraft.log.checkpoint import checkpoint_name, iter_checkpoint
 from pykraft.log.epochs import OffsetAndEpoch
 from pykraft.log.meta_properties import MetaProperties, write_meta_properties
+from pykraft.protocol.errors import ErrorCode
 from pykraft.protocol.messages.api_versions_request import ApiVersionsRequestData
+from pykraft.protocol.messages.broker_registration_request import Feature
 from pykraft.protocol.messages.describe_quorum_request import DescribeQuorumRequestData, PartitionData, TopicData
+from pykraft.protocol.messages.remove_raft_voter_request import RemoveRaftVoterRequestData
 from pykraft.protocol.messages.snapshot_footer_record import SnapshotFooterRecord
 from pykraft.protocol.messages.snapshot_header_record import SnapshotHeaderRecord
+from pykraft.protocol.messages.update_features_request import FeatureUpdateKey, UpdateFeaturesRequestData
 from pykraft.protocol.messages.voters_record import Endpoint, KRaftVersionFeature, Voter, VotersRecord
 from pykraft.server.node import Node
 from pykraft.server.storage import StorageError
 from pykraft.testing import serve_controller
-from tests.server.client import connected, fetch
+from tests.server.client import Client, connected, fetch, register
+from tests.server.test_node import create
 
 DEADLINE_S = 10
 BOOTSTRAP: dict[str, Any] = {"controller_quorum_bootstrap_servers": "localhost:9093"}
@@ -160,3 +166,90 @@ async def test_what_a_log_rules_out(tmp_path: Path) -> None:
         with pytest.RaisesGroup(pytest.RaisesExc(StorageError, match=reason), flatten_subgroups=True):
             async with trio.open_nursery() as nursery:
                 await serve_controller(nursery, data_directory=directory, **changes)
+
+
+def upgrade(level: int = 1, **options: Any) -> UpdateFeaturesRequestData:
+    return UpdateFeaturesRequestData(
+        feature_updates=[FeatureUpdateKey("kraft.version", level, upgrade_type=1)], **options
+    )
+
+
+async def voter_directories(client: Client) -> list[bytes]:
+    topic = TopicData(topic_name="__cluster_metadata", partitions=[PartitionData(partition_index=0)])
+    quorum = await client.ask(DescribeQuorumRequestData(topics=[topic]), 2)
+    return [voter.replica_directory_id for voter in quorum.topics[0].partitions[0].current_voters]
+
+
+async def kraft_level(client: Client) -> int:
+    answer = await client.ask(HELLO, 4)
+    levels = {each.name: each.max_version_level for each in answer.finalized_features}
+    return int(levels.get("kraft.version", 0))
+
+
+async def test_a_running_quorum_is_upgraded(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"data_directory": tmp_path, "release": "4.1", **STATIC}
+    async with trio.open_nursery() as nursery:
+        node = await serve_controller(nursery, **options, metadata_log_max_record_bytes_between_snapshots=1)
+        async with connected(node) as client:
+            assert (await client.ask(upgrade(validate_only=True))).error_code == 0
+            assert (node.kraft_version, await kraft_level(client)) == (0, 0)
+            # Two at once are one upgrade.
+            async with connected(node) as other, trio.open_nursery() as askers:
+                askers.start_soon(client.ask, upgrade())
+                askers.start_soon(other.ask, upgrade())
+            assert (node.kraft_version, await kraft_level(client)) == (1, 1)
+            [directory] = await voter_directories(client)
+            assert directory != bytes(16)
+            assert (await client.ask(upgrade())).error_code == 0
+            for voter in ((1, directory), (9, bytes(16))):
+                removal = RemoveRaftVoterRequestData(None, *voter)
+                assert (await client.ask(removal)).error_code == ErrorCode.VOTER_NOT_FOUND
+            # The log goes on behind the control records without a gap.
+            features = [Feature(each.name, each.min_version, each.max_version) for each in SUPPORTED_FEATURES["4.1"]]
+            await register(client, node, features=features)
+            assert (await client.ask(create("orders"))).topics[0].error_code == 0
+        with trio.fail_after(DEADLINE_S):
+            while not node.log.snapshots:  # noqa: ASYNC110
+                await trio.sleep(0.01)
+        path = node.log.directory / checkpoint_name(node.log.snapshots[-1])
+        state = (node.log.directory / "quorum-state").read_text()
+        [segment] = segments(tmp_path)
+        batches = [batch for batch in iter_batches(segment.read_bytes()) if batch.header.is_control]
+        assert [list(batch.control_types) for batch in batches] == [[LEADER_CHANGE], [VERSION, VOTERS]]
+        nursery.cancel_scope.cancel()
+    assert list(next(iter(iter_checkpoint(path))).control_types)[1:] == [VERSION, VOTERS]
+    assert '"data_version":1' in state
+    assert "currentVoters" not in state
+    port = node.endpoint.port
+    async with trio.open_nursery() as nursery:
+        again = await serve_controller(nursery, **options, port=port)
+        async with connected(again) as client:
+            assert await voter_directories(client) == [directory]
+            assert await kraft_level(client) == 1
+        topics = await again.writer.read(lambda image: set(image.topics_by_name))
+        nursery.cancel_scope.cancel()
+    assert topics == {"orders"}
+
+
+async def test_a_quorum_that_was_only_about_to_be_upgraded_is_as_before(tmp_path: Path) -> None:
+    """What a kill between quorum-state and the log leaves."""
+    options: dict[str, Any] = {"data_directory": tmp_path, "release": "4.1", **STATIC}
+    async with trio.open_nursery() as nursery:
+        node = await serve_controller(nursery, **options)
+        await node.quorum.move_voters_to_log()
+        nursery.cancel_scope.cancel()
+    async with trio.open_nursery() as nursery:
+        again = await serve_controller(nursery, **options)
+        async with connected(again) as client:
+            assert await kraft_level(client) == 0
+            assert (await client.ask(upgrade())).error_code == 0
+            assert await kraft_level(client) == 1
+        nursery.cancel_scope.cancel()
+
+
+async def test_4_0_says_yes_and_does_nothing(nursery: trio.Nursery) -> None:
+    node = await serve_controller(nursery, release="4.0", **STATIC)
+    async with connected(node) as client:
+        assert (await client.ask(upgrade())).error_code == 0
+        assert await kraft_level(client) == 0
+    assert await control_types(node) == [[LEADER_CHANGE]]

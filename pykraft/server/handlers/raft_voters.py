@@ -1,11 +1,12 @@
 """AddRaftVoter (80), RemoveRaftVoter (81), UpdateRaftVoter (82): v0. Changes of the voter set.
 
-- The voter set is the configured one (kraft.version 0), so all three are refused: 104 for another cluster id, then,
-  UpdateRaftVoter only, 74 or 75 for another epoch, then UNSUPPORTED_VERSION (35), as Kafka does at kraft.version 0.
+- This node is the only voter, so all three are refused: 104 for another cluster id, then, UpdateRaftVoter only, 74 or
+  75 for another epoch, then UNSUPPORTED_VERSION (35), as Kafka does at kraft.version 0.
+- At kraft.version 1 no voter can be removed: VOTER_NOT_FOUND (127), as Kafka answers for the last one and for others.
 - Adding and removing need ALTER on the cluster, updating CLUSTER_ACTION.
 - Errors: code and message at the top; UpdateRaftVoter the code and the leader.
-Left out: changes of the voters that kraft.version 1 allows, refused in the same way: this node is the only voter; the
-checks of the voter's id and endpoints, which would come before the refusal.
+Left out: voters that join, which kraft.version 1 allows, refused as at 0; the checks of the voter's id and endpoints,
+which would come before the refusal.
 Source: raft/internals/{AddVoter,RemoveVoter,UpdateVoter}Handler.java.
 """
 
@@ -20,6 +21,7 @@ from pykraft.protocol.messages.remove_raft_voter_request import RemoveRaftVoterR
 from pykraft.protocol.messages.remove_raft_voter_response import RemoveRaftVoterResponseData
 from pykraft.protocol.messages.update_raft_voter_request import UpdateRaftVoterRequestData
 from pykraft.protocol.messages.update_raft_voter_response import CurrentLeader, UpdateRaftVoterResponseData
+from pykraft.protocol.uuids import uuid_to_text
 from pykraft.server.registry import RequestContext, RequestError, handles, top_level_error
 
 
@@ -45,7 +47,12 @@ async def handle_add(context: RequestContext, request: AddRaftVoterRequestData) 
 
 @handles(ApiKey.REMOVE_RAFT_VOTER, place_error=top_level_error)
 async def handle_remove(context: RequestContext, request: RemoveRaftVoterRequestData) -> RemoveRaftVoterResponseData:
-    raise _refusal(context, request.cluster_id)
+    error = _refusal(context, request.cluster_id)
+    if error.code is ErrorCode.UNSUPPORTED_VERSION and context.node.kraft_version:
+        who = f"{request.voter_id}-{uuid_to_text(request.voter_directory_id)}"
+        reason = f"Cannot remove voter {who}: the only voter is node {context.node.config.node_id}, and has to stay"
+        raise ApiError(ErrorCode.VOTER_NOT_FOUND, reason)
+    raise error
 
 
 @handles(ApiKey.UPDATE_RAFT_VOTER, place_error=_place_update_error)
