@@ -1,6 +1,7 @@
-"""Brokers in ZooKeeper mode from before 3.6.2 keep their ISRs whole under pykraft: through restarts and moves.
+"""Brokers in ZooKeeper mode from before 3.6.2 keep their ISRs whole under pykraft: through restarts, moves, deletions.
 
-They ignore a LeaderAndIsr of a leader epoch that they have already (KAFKA-16121).
+They ignore a LeaderAndIsr of a leader epoch that they have already (KAFKA-16121), and before 3.6.1 a FULL one does not
+tell them what was deleted while they were away (KAFKA-15605).
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ NO_AUTHORIZER = {"authorizer.class.name": None}
 """3.4 does not migrate with one."""
 
 
-def test_isrs_are_restored_after_a_restart_and_a_move(tmp_path: Path, kafka_class_path: str) -> None:
+def test_c41_c48_isrs_are_restored_after_a_restart_a_move_and_a_missed_deletion(
+    tmp_path: Path, kafka_class_path: str
+) -> None:
     jars.ensure(VERSION)
     folder = tmp_path / "lab"
     with Lab(folder, VERSION) as lab:
@@ -65,3 +68,12 @@ def test_isrs_are_restored_after_a_restart_and_a_move(tmp_path: Path, kafka_clas
                 )
                 workload.wait_flowing()
                 require_whole(workload.finish())
+                brokers[2].stop()
+                shell.call("delete_topics", names=[TOPIC])
+                shell.call("create_topics", topics=[{"name": TOPIC, "assignment": [[1, 2]] * PARTITIONS}])
+                until(lambda: len(partitions(c)) == PARTITIONS, "the topic made again")
+                brokers[2].start()
+                until(
+                    lambda: all(set(each.isr) == {1, 2} for each in partitions(c).values()),
+                    "the ISRs of the topic made again under the name of one whose deletion broker 2 missed",
+                )
