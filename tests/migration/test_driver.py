@@ -246,7 +246,7 @@ def test_a_log_that_cannot_migrate_ends_it(state: ZkMigrationState, expected: st
     assert bench.effects == []
 
 
-def test_a_migration_below_3_4_is_refused() -> None:
+def test_c18_a_migration_below_3_4_is_refused() -> None:
     bench = Bench(version=7)
     bench.lead()
     assert "must be 3.4-IV0 or later" in bench.one(ReportWaiting).reason

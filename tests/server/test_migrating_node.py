@@ -14,7 +14,14 @@ from pykraft.controller.activation import ActivationError
 from pykraft.protocol.errors import ErrorCode
 from pykraft.protocol.messages.api_versions_request import ApiVersionsRequestData
 from pykraft.protocol.messages.broker_registration_request import Feature
+from pykraft.protocol.messages.controller_registration_request import ControllerRegistrationRequestData
+from pykraft.protocol.messages.controller_registration_request import Listener as Controller
 from pykraft.protocol.messages.create_topics_request import CreatableTopic, CreateTopicsRequestData
+from pykraft.protocol.messages.incremental_alter_configs_request import (
+    AlterConfigsResource,
+    IncrementalAlterConfigsRequestData,
+)
+from pykraft.protocol.messages.unregister_broker_request import UnregisterBrokerRequestData
 from pykraft.server import migration
 from pykraft.server.node import Node
 from pykraft.server.storage import StorageError
@@ -155,6 +162,12 @@ async def test_c14_before_the_migration_nothing_but_brokers_is_written(
         assert [each.error_code for each in refused.topics] == [ErrorCode.NOT_CONTROLLER]
         forwarded = await client.ask(envelope(topic, 7))
         assert (forwarded.error_code, forwarded.response_data) == (ErrorCode.NOT_CONTROLLER, None)
+        configs = [AlterConfigsResource(resource_type=4, resource_name="1")]
+        refused = await client.ask(IncrementalAlterConfigsRequestData(resources=configs))
+        assert [each.error_code for each in refused.responses] == [ErrorCode.NOT_CONTROLLER]
+        assert (await client.ask(UnregisterBrokerRequestData(broker_id=1))).error_code == ErrorCode.NONE
+        other = ControllerRegistrationRequestData(3001, bytes(16), True, [Controller("CONTROLLER", "h", 9093, 0)])
+        assert (await client.ask(other)).error_code == ErrorCode.NONE
 
 
 async def test_c37_heartbeats_are_answered_while_the_copy_is_under_way(
