@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import logging
 import os
 import signal
@@ -12,6 +13,8 @@ from typing import Any, Final
 
 DEFAULT_DATA: Final = "./pykraft-data"
 DEFAULT_LISTEN: Final = ("127.0.0.1", 9093)
+COLLECTED_OBJECTS_MIN: Final = 20_000
+"""How many more objects must be there than at the last look before the garbage collector looks at the new ones."""
 
 log = logging.getLogger("pykraft")
 
@@ -113,6 +116,8 @@ def run(options: argparse.Namespace) -> int:
     emit = EventWriter(sys.stdout.buffer)
     failed = False
     try:
+        # A request may make tens of thousands of objects and drop them again: collecting meanwhile finds no garbage.
+        gc.set_threshold(COLLECTED_OBJECTS_MIN, *gc.get_threshold()[1:])
         trio.run(_main, options, emit)
     except* Exception as errors:
         failed = True

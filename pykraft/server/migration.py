@@ -69,7 +69,7 @@ class Migration:
             passwords=password_encoder(self._config.password_encoder_secret),
             now_ms=node.now_ms,
         )
-        node.writer.subscribe(self._runner.publish)
+        node.writer.subscribe(self._runner.publish, after_replies=True)
 
     def leader_changed(self, leader_id: int | None, epoch: int) -> None:
         """Tell the runner who leads; when that is this node, after its activation records are committed."""

@@ -1,7 +1,8 @@
 """The single writer: the one task that owns the image, and through which everything that changes it goes.
 
 Operations that wait together run one after the other on the image, their records are appended and fsynced together,
-and one such group is in flight at a time: then publishers see it and the replies go out.
+and one such group is in flight at a time: then publishers see it and the replies go out, before the migration tells
+ZooKeeper and its brokers.
 """
 
 from __future__ import annotations
@@ -102,6 +103,7 @@ class Writer:
         self._ran: list[_Task[Any]] = []
         self._published_offset = -1
         self._publishers: list[Publisher] = []
+        self._late_publishers: list[Publisher] = []
         self._send, self._receive = trio.open_memory_channel[_Task[Any]](QUEUED_OPERATIONS_MAX)
         self._turn = trio.Lock()
         self.last_append_s = 0.0
@@ -128,9 +130,12 @@ class Writer:
         """The offset of the next record, past those of the group in flight."""
         return self._next_offset
 
-    def subscribe(self, publisher: Publisher) -> None:
-        """Have `publisher` called after each commit that changed something, never while a transaction is open."""
-        self._publishers.append(publisher)
+    def subscribe(self, publisher: Publisher, *, after_replies: bool = False) -> None:
+        """Have `publisher` called after each commit that changed something, never while a transaction is open.
+
+        One with much to do asks to be called `after_replies`: those who wait need not wait for it too.
+        """
+        (self._late_publishers if after_replies else self._publishers).append(publisher)
 
     async def write(
         self,
@@ -341,6 +346,13 @@ class Writer:
         for task in self._ran:
             task.done.set()
         self._ran.clear()
+        if delta is not None and self._late_publishers:
+            # The replies go out; nothing changes, as this is still the writer's turn. Those who wait take their step in
+            # the same round as this task, before or after it, so they have all done so a round later.
+            await trio.lowlevel.checkpoint()
+            await trio.lowlevel.checkpoint()
+            for publish in self._late_publishers:
+                self._publish(publish, delta)
 
     def _publish(self, publish: Publisher, delta: MetadataDelta) -> None:
         try:

@@ -301,6 +301,26 @@ async def test_a_transaction_is_published_once_at_its_end(house: House, nursery:
     assert [(offset, delta.configs) for offset, delta in house.published] == [(3, {ConfigResource(TOPIC, "t"): {}})]
 
 
+async def test_replies_go_out_before_the_late_publishers_and_nothing_changes_meanwhile(
+    house: House, nursery: trio.Nursery
+) -> None:
+    seen: list[object] = []
+    house.writer.subscribe(lambda image, delta: seen.append(("late", image.offset)), after_replies=True)
+    house.writer.subscribe(lambda image, delta: seen.append(("early", image.offset)))
+    writer = await house.start(nursery)
+
+    async def client() -> None:
+        seen.append(("reply", await writer.write(writes(config("a")))))
+        seen.append(("next", await writer.write(writes(config("b")))))
+
+    async with trio.open_nursery() as clients:
+        clients.start_soon(client)
+    await trio.testing.wait_all_tasks_blocked()
+    assert seen == [
+        ("early", 0), ("reply", 0), ("late", 0), ("early", 1), ("next", 1), ("late", 1),
+    ]  # fmt: skip
+
+
 async def test_a_publisher_that_fails_stops_nobody(
     house: House, nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
 ) -> None:
