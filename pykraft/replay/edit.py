@@ -138,7 +138,8 @@ class Editor:
     def _number(self, offsets: Iterable[int]) -> None:
         assert self._offset is not None
         for offset in offsets:
-            self._new_offsets[offset] = self._offset
+            if self._edits.renumber:
+                self._new_offsets[offset] = self._offset
             self._offset += 1
 
     def _values(self, batch: Batch) -> Iterable[bytes | None]:

@@ -1,7 +1,7 @@
 """A controller's directory goes from pykraft to Apache Kafka's own controller and back, with the brokers running.
 
-Each release runs with its own brokers; where it can migrate, one of them is in ZooKeeper mode, under dual writes.
-A producer and a consumer run all the while and account for every message.
+Each release runs with its own brokers, one of them in ZooKeeper mode, under dual writes; or all in KRaft mode, where
+the voters are in the log (kraft.version 1). A producer and a consumer run all the while and account for every message.
 """
 
 from __future__ import annotations
@@ -22,6 +22,10 @@ from pykraft.lab.admin import AdminError, AdminShell
 from pykraft.lab.clients import Workload, require_whole
 from pykraft.lab.cluster import HOST, Lab, Node, PykraftNode, free_port
 from pykraft.lab.facts import LogImage, differences, facts_of_tree, read_tree
+from pykraft.log.batch import ControlRecordType
+from pykraft.log.checkpoint import iter_checkpoint
+from pykraft.protocol.messages import voters_record
+from pykraft.protocol.messages.voters_record import VotersRecord
 
 DEADLINE_S = 90.0
 POLL_S = 0.2
@@ -46,6 +50,7 @@ RELEASES = (
     Release("3.9.1", "3.9-IV0"),
     Release("3.6.2", "3.6-IV2"),
 )
+DYNAMIC_QUORUMS = (Release("3.9.1", "3.9-IV0"), Release("4.1.2", "4.1-IV1"))
 # 3.4 does not migrate brokers that have an authorizer.
 RELEASE_3_4 = Release("3.4.1", "3.4-IV0", {"authorizer.class.name": None})
 
@@ -67,8 +72,21 @@ class Cluster:
         return self.zookeeper.address
 
     @property
+    def is_dynamic(self) -> bool:
+        """Whether the voters are in the log; without ZooKeeper they are."""
+        return self.zookeeper is None
+
+    @property
     def voters(self) -> str:
         return f"{CONTROLLER_ID}@{HOST}:{self.controller_port}"
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """Of controllers of both makes."""
+        if not self.is_dynamic:
+            return {**SETTINGS}
+        servers = f"{HOST}:{self.controller_port}"
+        return {**SETTINGS, "controller.quorum.voters": None, "controller.quorum.bootstrap.servers": servers}
 
     @property
     def log_directory(self) -> Path:
@@ -78,11 +96,13 @@ class Cluster:
         node = self.lab.pykraft(
             CONTROLLER_ID,
             port=self.controller_port,
-            zookeeper=self.zookeeper_address,
+            zookeeper=None if self.is_dynamic else self.zookeeper_address,
             release=self.release.metadata_version,
-            extra=SETTINGS,
+            extra={key: value for key, value in self.settings.items() if value is not None},
         )
         self.controller, self.cluster_id = node, node.cluster_id
+        if self.is_dynamic:
+            return node
         node.process.wait_event(
             lambda event: event["event"] == "migration_state" and event["state"] == "DUAL_WRITE",
             "reached DUAL_WRITE",
@@ -98,13 +118,19 @@ class Cluster:
         self.controller = self.lab.kraft_controller(
             CONTROLLER_ID,
             self.cluster_id,
-            extra=SETTINGS,
-            zookeeper=self.zookeeper_address,
+            extra=self.settings,
+            zookeeper=None if self.is_dynamic else self.zookeeper_address,
         )
         return self.controller
 
     def start_kraft_broker(self, broker_id: int) -> Node:
-        return self.lab.kraft_broker(broker_id, self.cluster_id, self.voters, release=self.release.metadata_version)
+        return self.lab.kraft_broker(
+            broker_id,
+            self.cluster_id,
+            f"{HOST}:{self.controller_port}" if self.is_dynamic else self.voters,
+            release=self.release.metadata_version,
+            dynamic_quorum=self.is_dynamic,
+        )
 
     def create(self, name: str, brokers: tuple[int, ...] = BOTH, *, internal: bool = False) -> None:
         """Create a topic with its replicas on these brokers, again while the brokers look for the controller."""
@@ -144,6 +170,19 @@ class Cluster:
         directory = self.log_directory if of is None else of.folder / "data/__cluster_metadata-0"
         return {path.name for path in directory.glob("*.checkpoint")}
 
+    def voters_of_snapshot(self) -> list[voters_record.Voter]:
+        """Who votes, where, by the newest snapshot."""
+        path = self.log_directory / max(self.checkpoints())
+        found = [
+            VotersRecord.decode(value, 0)
+            for batch in iter_checkpoint(path)
+            for kind, value in zip(batch.control_types, batch.values, strict=False)
+            if kind == ControlRecordType.KRAFT_VOTERS
+        ]
+        (record,) = found
+        assert [voter.voter_id for voter in record.voters] == [CONTROLLER_ID]
+        return record.voters
+
     def check(self) -> None:
         """Every partition is led and in sync, every topic that was acknowledged is there, and in ZooKeeper too."""
         assert self.shell is not None
@@ -161,6 +200,9 @@ class Cluster:
             )
 
         until(whole, "all partitions are led and in sync")
+        if self.is_dynamic:
+            assert call("describe_features")["finalized"]["kraft.version"] == 1
+            return
         connect, left = self.zookeeper_address, ["not compared"]
 
         def agree() -> bool:
@@ -191,16 +233,25 @@ def until(condition: Callable[[], bool], what: str, why: Callable[[], str] = str
 
 
 @contextmanager
-def cluster_of(release: Release, folder: Path, brokers: tuple[int, ...] = BOTH) -> Iterator[tuple[Cluster, Workload]]:
-    """pykraft with two brokers, the first in ZooKeeper mode, and clients that work with a topic on `brokers`."""
+def cluster_of(
+    release: Release, folder: Path, brokers: tuple[int, ...] = BOTH, *, dynamic_quorum: bool = False
+) -> Iterator[tuple[Cluster, Workload]]:
+    """pykraft with two brokers, and clients that work with a topic on `brokers`.
+
+    The first broker is in ZooKeeper mode, except with `dynamic_quorum`.
+    """
     jars.ensure(release.version)
     with Lab(folder, release.version) as lab:
         cluster = Cluster(lab, release)
-        cluster.zookeeper = lab.zookeeper()
-        lab.zk_broker(
-            ZK_BROKER_ID, cluster.zookeeper.address, controllers=cluster.voters, extra=release.zk_broker_settings
-        )
-        cluster.start_pykraft()
+        if dynamic_quorum:
+            cluster.start_pykraft()
+            cluster.start_kraft_broker(ZK_BROKER_ID)
+        else:
+            cluster.zookeeper = lab.zookeeper()
+            lab.zk_broker(
+                ZK_BROKER_ID, cluster.zookeeper.address, controllers=cluster.voters, extra=release.zk_broker_settings
+            )
+            cluster.start_pykraft()
         cluster.start_kraft_broker(KRAFT_BROKER_ID)
         bootstrap = ",".join(lab.nodes[f"broker-{n}"].address for n in BOTH)
         with AdminShell(folder, bootstrap, config={"metadata.max.age.ms": "1000"}) as shell:
@@ -259,11 +310,12 @@ def begin_with_a_snapshot(cluster: Cluster) -> None:
     assert cluster.shell is not None
     call = cluster.shell.call
     until(lambda: len(call("describe_cluster")["nodes"]) == 3, "the new broker is seen")
-    zk_broker = cluster.lab.nodes[f"broker-{ZK_BROKER_ID}"]
-    zk_broker.stop()
-    shutil.rmtree(zk_broker.folder / "data/__cluster_metadata-0")
-    zk_broker.start()
-    until(lambda: bool(cluster.checkpoints(zk_broker)), "the broker in ZooKeeper mode fetches a snapshot")
+    if not cluster.is_dynamic:
+        zk_broker = cluster.lab.nodes[f"broker-{ZK_BROKER_ID}"]
+        zk_broker.stop()
+        shutil.rmtree(zk_broker.folder / "data/__cluster_metadata-0")
+        zk_broker.start()
+        until(lambda: bool(cluster.checkpoints(zk_broker)), "the broker in ZooKeeper mode fetches a snapshot")
     cluster.check()
 
 
@@ -280,6 +332,22 @@ def test_the_controller_changes_hands_and_comes_back(release: Release, tmp_path:
         from_pykraft_to_kafka(cluster)
         use_under_kafka(cluster, workload)
         from_kafka_to_pykraft(cluster, workload)
+        begin_with_a_snapshot(cluster)
+        finish(cluster, workload)
+
+
+@pytest.mark.parametrize("release", DYNAMIC_QUORUMS, ids=lambda release: release.version)
+def test_a_quorum_whose_voters_are_in_the_log_changes_hands(
+    release: Release, tmp_path: Path, kafka_class_path: str
+) -> None:
+    assert kafka_class_path
+    with cluster_of(release, tmp_path, dynamic_quorum=True) as (cluster, workload):
+        voters = cluster.voters_of_snapshot()
+        from_pykraft_to_kafka(cluster)
+        use_under_kafka(cluster, workload)
+        assert cluster.voters_of_snapshot() == voters
+        from_kafka_to_pykraft(cluster, workload)
+        assert cluster.voters_of_snapshot() == voters
         begin_with_a_snapshot(cluster)
         finish(cluster, workload)
 
