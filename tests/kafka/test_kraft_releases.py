@@ -1,7 +1,7 @@
 """A real KRaft broker of each release on pykraft alone, which stands for the controller of the same release.
 
 From its format to its third life: registered, unfenced, a topic, messages, configs, a clean shutdown, a kill. Brokers
-with several log directories (3.7 and later) lose one of them at the end.
+with several log directories (3.7 and later) lose one of them at the end, and some get it back.
 """
 
 from __future__ import annotations
@@ -40,6 +40,9 @@ LEVELS = {
     "4.0.2": V.IBP_4_0_IV3,
     "4.1.2": V.IBP_4_1_IV1,
 }
+
+REPAIRED = ("3.7.2", "3.9.1", "4.1.2")
+"""Those that get a lost directory back; the releases between them do the same."""
 
 
 def until(condition: Callable[[], bool], what: str) -> None:
@@ -135,6 +138,16 @@ def lose_a_directory(c: Controller, broker: Node, lost: Path) -> None:
     assert broker.process.running
 
 
+def get_it_back(c: Controller, broker: Node, lost: Path) -> None:
+    """A restart with the directory in its place again brings back what is in there."""
+    broker.stop()
+    lost.unlink()
+    lost.with_name("moved-away").rename(lost)
+    broker.start()
+    until(lambda: (found := registration(c)) is not None and len(found.directories) == 2, "both directories")
+    until(lambda: {partition.leader for partition in partitions(c).values()} == {1}, "leaders in both directories")
+
+
 def used_directories(c: Controller) -> set[bytes]:
     return {directory for partition in partitions(c).values() for directory in partition.directories}
 
@@ -160,6 +173,8 @@ def test_a_kraft_broker_of_each_release(version: str, tmp_path: Path, kafka_clas
         live_on(lab, c, broker, folder)
         if several:
             lose_a_directory(c, broker, directories[1])
+        if version in REPAIRED:
+            get_it_back(c, broker, directories[1])
 
 
 @pytest.mark.parametrize("version", ["3.9.1", "4.0.2", "4.1.2"])
