@@ -39,6 +39,8 @@ def elect_leaders(
 
     Raises ApiError INVALID_REQUEST for an unknown election type, TooManyRecordsError.
     """
+    if request.topic_partitions is not None and not request.topic_partitions:
+        return ControllerResult(ElectLeadersResponseData())
     try:
         election_type = ElectionType(request.election_type)
     except ValueError:

@@ -13,6 +13,7 @@ from copy import copy
 from enum import Enum, auto
 
 from pykraft.controller.effective_configs import min_insync_replicas, unclean_leader_election_enabled
+from pykraft.controller.releases import is_since
 from pykraft.controller.result import OperationContext
 from pykraft.image.metadata_image import MetadataImage
 from pykraft.image.metadata_version import FEATURE_NAME, MetadataVersion
@@ -32,6 +33,9 @@ from pykraft.protocol.uuids import Uuid
 RECOVERY_STATE_NO_CHANGE = -1
 """The leaderRecoveryState of a PartitionChangeRecord that leaves the state as it is."""
 
+
+_COMPLETES_WITH_ALL_IN_SYNC_SINCE = "3.8"
+"""The first release in which a reassignment waits for all replicas that stay; before it is for those that are added."""
 
 UNCLEAN_ELECTION_CONFIG = "unclean.leader.election.enable"
 NO_TOPIC = ""
@@ -89,12 +93,13 @@ def has_brokers_that_ignore_equal_epochs(ctx: OperationContext) -> bool:
 
 
 def completed_reassignment(
-    replicas: tuple[int, ...], removing: tuple[int, ...], isr: tuple[int, ...]
+    replicas: tuple[int, ...], removing: tuple[int, ...], isr: tuple[int, ...], needed: tuple[int, ...] | None = None
 ) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
-    """The replicas and ISR that a reassignment ends with, or None while a target replica is not in sync."""
+    """The replicas and ISR that a reassignment ends with, or None while one of `needed`, which without it are all that
+    stay, is not in sync."""
     new_isr = tuple(replica for replica in isr if replica not in removing)
     new_replicas = tuple(replica for replica in replicas if replica not in removing)
-    if not new_replicas or not set(new_replicas) <= set(new_isr):
+    if not new_replicas or not new_isr or not set(new_replicas if needed is None else needed) <= set(new_isr):
         return None
     return new_replicas, new_isr
 
@@ -117,6 +122,7 @@ class PartitionChangeBuilder:
         self._bumps_epoch_on_all = has_brokers_that_ignore_equal_epochs(ctx)
         self._elr_enabled = ctx.image.is_elr_enabled
         self._min_isrs: dict[Uuid, int] = {}
+        self._completes_with_all_in_sync = is_since(ctx.config.release, _COMPLETES_WITH_ALL_IN_SYNC_SINCE)
         self._default_election = self._election_of(NO_TOPIC)
 
     def election(self, topic: str) -> Election:
@@ -156,7 +162,8 @@ class PartitionChangeBuilder:
         removing = partition.removing_replicas if removing is None else removing
         adding = partition.adding_replicas if adding is None else adding
         if removing or adding:
-            completed = completed_reassignment(replicas, removing, isr)
+            needed = None if self._completes_with_all_in_sync else adding
+            completed = completed_reassignment(replicas, removing, isr, needed)
             if completed is not None:
                 replicas, isr = completed
                 removing = adding = ()

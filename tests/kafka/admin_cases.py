@@ -64,7 +64,7 @@ class Case:
     """A request, or what makes it from the earlier answers; `principal` sends it in an Envelope.
 
     With `through_broker` the broker is asked, which forwards it or answers itself. `left_out` are the fields of the
-    answer that may differ.
+    answer that may differ. The request is put again `until` this holds of the answer.
     """
 
     name: str
@@ -74,6 +74,7 @@ class Case:
     token_authenticated: bool = False
     through_broker: bool = False
     left_out: AbstractSet[str] = LEFT_OUT
+    until: Callable[[Message], bool] | None = None
 
     def made(self, answers: Answers) -> Message:
         """The request itself."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import socket
 import struct
+from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Final, Self
 
 from pykraft.protocol._message import Message
@@ -77,8 +79,7 @@ class ServedSide:
         for connection in self._connections.values():
             connection.close()
 
-    def connect(self, *, through_broker: bool) -> Connection:
-        """A connection of its own to the broker or to the controller."""
+    def _connect(self, *, through_broker: bool) -> Connection:
         port = self._ports[through_broker]
         assert port is not None
         return Connection(port)
@@ -87,7 +88,7 @@ class ServedSide:
         """The answer, or None when the connection was closed."""
         request = case.made(self.answers)
         if case.through_broker not in self._connections:
-            self._connections[case.through_broker] = self.connect(through_broker=case.through_broker)
+            self._connections[case.through_broker] = self._connect(through_broker=case.through_broker)
         try:
             answer = self._ask(self._connections[case.through_broker], case, request)
         except ConnectionError:
@@ -98,6 +99,23 @@ class ServedSide:
             raise AssertionError(f"{case.name}: no answer within {ANSWER_TIMEOUT_S:.0f} s") from error
         self.answers[case.name] = answer
         return answer
+
+    def ask_at_once(self, runs: Sequence[Sequence[Case]]) -> list[tuple[Case, Message]]:
+        """Each case with its answer; every run has a connection of its own, and nothing waits for an answer."""
+        with ExitStack() as stack:
+            sent = []
+            for run in runs:
+                connection = self._connect(through_broker=run[0].through_broker)
+                stack.callback(connection.close)
+                sent.append((connection, [(case, case.made(self.answers)) for case in run]))
+            for connection, requests in sent:
+                for case, request in requests:
+                    connection.send(request, case.version)
+            return [
+                (case, connection.receive(request, case.version))
+                for connection, requests in sent
+                for case, request in requests
+            ]
 
     def _ask(self, connection: Connection, case: Case, request: Message) -> Message:
         if case.principal is None:

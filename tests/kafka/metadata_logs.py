@@ -60,7 +60,10 @@ class WrittenLog:
 
     def comparable_image(self) -> Any:
         """The image as JSON in which drawn ids stand as what they belong to."""
-        return comparable(_named(image_to_json(self.image()), self._names()), LEFT_OUT)
+        image = self.image()
+        # Their ids give way to what they say, which two of them could have in common.
+        assert len(set(image.acls.values())) == len(image.acls)
+        return comparable(_named(image_to_json(image), self._names()), LEFT_OUT)
 
     def batches(self, position: int = 0) -> list[WrittenBatch]:
         """The batches from `position` on that hold anything but records without meaning."""

@@ -7,14 +7,17 @@ out of the comparison.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 import pytest
 
 from tests.kafka import admin_cases as cases
+from tests.kafka import broker_cases, racing_cases, topic_cases
 from tests.kafka.admin_cases import Case
-from tests.kafka.admin_clusters import Clusters, Release, start, start_bare
+from tests.kafka.admin_clusters import Clusters, start, start_bare
+from tests.kafka.racing_cases import Race
 
 VERSIONS: Final = ("3.9.1", "3.6.2")
 SETTINGS: Final = {
@@ -33,11 +36,11 @@ DIFFERENCES_SHOWN: Final = 50
 BARE_LEVEL: Final = "3.4-IV0"
 BARE_SETTINGS: Final = {"authorizer.class.name": "", "broker.session.timeout.ms": 3_600_000}
 
-Group = Callable[[Release], Iterator[Case]]
+Group = Callable[[Clusters], Iterator[Case]]
 
 
 def _through_broker(group: Group) -> Group:
-    return lambda release: cases.through_broker(group(release))
+    return lambda clusters: cases.through_broker(group(clusters))
 
 
 CONTROLLER_GROUPS: Final[Mapping[str, Group]] = {
@@ -49,8 +52,8 @@ CONTROLLER_GROUPS: Final[Mapping[str, Group]] = {
     "acls": lambda _: cases.acl_cases(),
     "scram": lambda _: cases.scram_cases(),
     "tokens": lambda _: cases.token_cases(),
-    "features": lambda release: cases.feature_cases(release.level),
-    "features down and up": lambda release: cases.feature_move_cases(release.level),
+    "features": lambda clusters: cases.feature_cases(clusters.release.level),
+    "features down and up": lambda clusters: cases.feature_move_cases(clusters.release.level),
     "cluster": lambda _: cases.cluster_cases(),
     "producer ids": lambda _: cases.producer_id_cases(),
     "too many records": lambda _: cases.size_cases(),
@@ -75,10 +78,31 @@ BROKER_GROUPS: Final[Mapping[str, Group]] = {
 SCRIPT: Final[Mapping[str, Group]] = {
     **CONTROLLER_GROUPS,
     **{f"{name} through the broker": group for name, group in BROKER_GROUPS.items()},
+    "topics": lambda _: topic_cases.topic_cases("direct"),
+    "topics through the broker": lambda _: cases.through_broker(topic_cases.topic_cases("forwarded")),
+    "registrations": lambda clusters: broker_cases.registration_cases(clusters.release, clusters.cluster_id),
+    "heartbeats": lambda clusters: broker_cases.heartbeat_cases(clusters.release),
+    "placements": lambda _: broker_cases.placement_cases(),
+    "in-sync replicas": lambda _: broker_cases.alter_partition_cases(),
+    "elections": lambda clusters: broker_cases.by_turns(broker_cases.election_cases(clusters.release)),
+    "reassignments": lambda _: broker_cases.by_turns(broker_cases.reassignment_cases()),
+    "directories": lambda clusters: broker_cases.directory_cases(clusters.release),
+}
+"""What leads to the same records in the same order."""
+LAST: Final[Mapping[str, Group]] = {
+    "farewells": lambda clusters: broker_cases.by_turns(broker_cases.farewell_cases(clusters.release)),
     "at last": lambda _: cases.last_cases(),
 }
 
 
+RACES: Final[Mapping[str, Callable[[Clusters], Iterator[Race]]]] = {
+    "topics": lambda _: racing_cases.topic_races(),
+    "configs": lambda _: racing_cases.config_races(),
+    "security": lambda _: racing_cases.security_races(),
+    "cluster": racing_cases.cluster_races,
+    "partitions": lambda _: racing_cases.partition_races(),
+}
+REQUESTS_MIN: Final = 300
 BARE_GROUPS: Final[Mapping[str, Callable[[], Iterator[Case]]]] = {
     "acls": cases.acl_cases,
     "scram": cases.scram_cases,
@@ -101,12 +125,36 @@ def clusters(
 
 @pytest.mark.parametrize("group", SCRIPT)
 def test_answers(clusters: Clusters, group: str) -> None:
-    _require_none(clusters.differences(SCRIPT[group](clusters.release)))
+    _require_none(clusters.differences(SCRIPT[group](clusters)))
 
 
 def test_records(clusters: Clusters) -> None:
     """Whatever the tests above wrote, both sides wrote the same, batch by batch."""
     _require_none(clusters.record_differences())
+
+
+@pytest.mark.parametrize("group", RACES)
+def test_races(clusters: Clusters, group: str) -> None:
+    _require_none([line for race in RACES[group](clusters) for line in racing_cases.differences(clusters, race)])
+
+
+@pytest.mark.parametrize("group", LAST)
+def test_last_answers(clusters: Clusters, group: str) -> None:
+    _require_none(clusters.differences(LAST[group](clusters)))
+
+
+def test_the_script_is_long_enough(clusters: Clusters, capsys: pytest.CaptureFixture[str]) -> None:
+    """At the controller, through the broker, and racing; counted as the script has it."""
+    script = [case for group in (*SCRIPT.values(), *LAST.values()) for case in group(clusters)]
+    forwarded = sum(case.through_broker for case in script)
+    racing = sum(len(run) for group in RACES.values() for race in group(clusters) for run in race.runs)
+    with capsys.disabled():
+        sys.stdout.write(
+            f"\n{clusters.release.version}: {len(script) - forwarded} requests to the controller, {forwarded} through"
+            f" the broker, {racing} racing; put to each side in this run: {clusters.asked}\n"
+        )
+    assert min(len(script) - forwarded, forwarded) >= REQUESTS_MIN
+    assert racing >= REQUESTS_MIN / 2
 
 
 def test_images(clusters: Clusters) -> None:
