@@ -6,7 +6,8 @@ topics of one), and has a broker that leads 10 000 partitions fenced, as at the 
 asks for it, so that the begin is known. Times are from sending the request: "answer" to its answer, which comes after
 the commit; "records" until the last record is at the last broker; "requests" until the last LeaderAndIsr and
 UpdateMetadata are at the last broker; "znodes" until the last znode is written. Then the cost of each partition by the
-size of the cluster, and the memory at the largest.
+size of the cluster, until all is out, and the memory at the largest; in dual write pykraft's alone, as Kafka's takes
+minutes.
 
 Both controllers run all the time and take turns. Kafka's has the JVM options of its own start script. The first rounds
 of each are not counted: they are its warm-up.
@@ -17,7 +18,8 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,14 +28,21 @@ from tools.benchmarks.admin_cluster import FAILING, Cluster, Times, clusters
 from tools.benchmarks.compare import MAKES, Figure, parser, report, tell, work_folder
 from tools.benchmarks.start import resident_mb
 
+KRAFT: Final = "KRaft"
+DUAL: Final = "dual"
 ONE_TOPIC: Final = "1 topic of 1 000"
 MANY_TOPICS: Final = "1 000 topics of 1"
 FAILURE: Final = "10 000 leaders lost"
+CREATION: Final = "creation"
+LOST: Final = "leaders lost"
 TOPIC_PARTITIONS: Final = 1_000
 LED_PARTITIONS: Final = 10_000
 SIZES: Final = (1_000, 10_000, 100_000)
 QUICK_SIZES: Final = (1_000, 10_000)
-FLAT_RATIO_MAX: Final = 1.2
+SIZE_RUNS_MAX: Final = 7
+SIZE_PARTITIONS: Final = 30_000
+"""How many partitions all runs of one size have together, unless one run has more."""
+GROWTH_MAX: Final = 1.2
 SETTLE_S: Final = 4.0
 
 ENDS: Final = {"answer_ms": "answer", "records_ms": "records", "rpcs_ms": "requests", "znodes_ms": "znodes"}
@@ -99,45 +108,71 @@ def measure_loads(args: argparse.Namespace, loads: Loads, folder: Path, *, dual_
     return list(loads.figures.values())
 
 
-def measure_sizes(args: argparse.Namespace, folder: Path) -> tuple[list[Figure], dict[str, Any], bool]:
-    """The cost of each partition by the number there are, and the memory that the most of them take."""
-    sizes = QUICK_SIZES if args.quick else SIZES
-    create = {size: Figure(f"creation, each of {size:,}".replace(",", " "), "µs") for size in sizes}
-    fail = {size: Figure(f"failure, each of {size:,} led".replace(",", " "), "µs") for size in sizes}
-    memory = Figure(f"resident memory, {sizes[-1]:,} partitions".replace(",", " "), "MB")
-    with clusters(folder, wanted(args), args.kafka, dual_write=False) as running:
-        for size, repeats, counts in _size_plan(sizes):
-            for number in range(repeats):
-                for make, cluster in running.items():
-                    led = topics(f"size-{size}-{counts}-{number}", size)
-                    created = sum(each.answer_ms for each in cluster.create_led(led, FAILING)) * 1000 / size
-                    resident = _resident_mb(cluster) if size == sizes[-1] else None
-                    failed = cluster.fail(FAILING, size).records_ms * 1000 / size
-                    cluster.revive(FAILING)
-                    cluster.delete(list(led))
-                    tell(f"{size} partitions {make:<8} creation {created:.1f} µs each, failure {failed:.1f} µs each")
-                    if counts:
-                        create[size].values[make].append(created)
-                        fail[size].values[make].append(failed)
-                    if resident is not None:
-                        memory.values[make].append(resident)
-    notes: dict[str, Any] = {}
-    good = True
-    for what, figures in (("creation", create), ("failure", fail)):
-        for make in wanted(args):
-            first, last = (figures[size].median(make) for size in (sizes[0], sizes[-1]))
-            flat = last / first <= FLAT_RATIO_MAX
-            goal = ""
-            if make == "pykraft":
-                good = good and flat
-                goal = f" (goal ≤ {FLAT_RATIO_MAX}: {'met' if flat else 'MISSED'})"
-            notes[f"{make}, {what}, each of the most partitions / of the fewest"] = f"{last / first:.2f}{goal}"
-    return [*create.values(), *fail.values(), memory], notes, good
+@dataclass
+class Sizes:
+    """The cost of each partition by the number there are, in one mode, and the memory that the most of them take."""
+
+    mode: str
+    sizes: tuple[int, ...]
+    figures: dict[tuple[str, int], Figure] = field(default_factory=dict)
+    memory: Figure = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.memory = Figure(f"{self.mode}, memory with {_spaced(self.sizes[-1])}", "MB")
+        for load in (CREATION, LOST):
+            for size in self.sizes:
+                self.figures[load, size] = Figure(f"{self.mode}, {load} of {_spaced(size)}, each", "µs")
+
+    def growth(self, load: str, make: str) -> float:
+        """The largest cost of a partition over that in the smallest cluster."""
+        medians = [self.figures[load, size].median(make) for size in self.sizes]
+        return max(medians) / medians[0]
+
+    def notes(self, makes: Sequence[str]) -> tuple[dict[str, str], bool]:
+        """How much the costs grow, and whether pykraft's grow little enough."""
+        notes, good = {}, True
+        for load in (CREATION, LOST):
+            for make in makes:
+                growth = self.growth(load, make)
+                goal = ""
+                if make == "pykraft":
+                    flat = growth <= GROWTH_MAX
+                    good = good and flat
+                    goal = f" (goal ≤ {GROWTH_MAX}: {'met' if flat else 'MISSED'})"
+                notes[f"{self.mode}, {load}, {make}: most / in the smallest"] = f"{growth:.2f}{goal}"
+        return notes, good
 
 
-def _size_plan(sizes: tuple[int, ...]) -> list[tuple[int, int, bool]]:
-    """(size, repeats, whether they count): small ones more often, as a disturbance is a larger part of them."""
-    return [(sizes[1], 1, False), *((size, max(1, min(10, 30_000 // size)), True) for size in sizes)]
+def measure_sizes(args: argparse.Namespace, sizes: Sizes, makes: Sequence[str], folder: Path) -> None:
+    """Clusters of each size, the makes taking turns; the first are not counted. Times are until all is out."""
+    dual_write = sizes.mode == DUAL
+    with clusters(folder, makes, args.kafka, dual_write=dual_write) as running:
+        for number, (size, counts) in enumerate(size_plan(sizes.sizes)):
+            for make, cluster in running.items():
+                led = topics(f"size-{number}", size)
+                created = sum(each.last_ms for each in cluster.create_led(led, FAILING)) * 1000 / size
+                if size == sizes.sizes[-1]:
+                    sizes.memory.values[make].append(_resident_mb(cluster))
+                lost = cluster.fail(FAILING, size).last_ms * 1000 / size
+                cluster.revive(FAILING)
+                cluster.delete(list(led))
+                tell(
+                    f"{sizes.mode}, {_spaced(size)} partitions{'' if counts else ', warm-up'} {make:<8} "
+                    f"{CREATION} {created:.1f} µs each; {LOST} {lost:.1f} µs each"
+                )
+                if counts:
+                    sizes.figures[CREATION, size].values[make].append(created)
+                    sizes.figures[LOST, size].values[make].append(lost)
+
+
+def size_plan(sizes: Sequence[int]) -> list[tuple[int, bool]]:
+    """(size, whether it counts), in order: a warm-up, then small ones more often, as what disturbs is more to them."""
+    runs = [(size, True) for size in sizes for _ in range(max(1, min(SIZE_RUNS_MAX, SIZE_PARTITIONS // size)))]
+    return [(sizes[0], False), (sizes[1], False), *runs]
+
+
+def _spaced(number: int) -> str:
+    return f"{number:,}".replace(",", " ")
 
 
 def _resident_mb(cluster: Cluster) -> float:
@@ -154,8 +189,8 @@ def options(arguments: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
     result = parser(__doc__.splitlines()[0])
     result.epilog = "example: tools/bench admin --quick --parts kraft"
-    result.add_argument("--warmups", type=int, default=4, metavar="N", help="rounds that do not count (4)")
-    result.add_argument("--dual-warmups", type=int, default=2, metavar="N", help="the same in dual write (2)")
+    result.add_argument("--warmups", type=int, default=10, metavar="N", help="rounds that do not count (10)")
+    result.add_argument("--dual-warmups", type=int, default=4, metavar="N", help="the same in dual write (4)")
     result.add_argument("--parts", default="kraft,dual,sizes", metavar="P[,P]", help="kraft, dual, sizes (all)")
     result.add_argument("--quick", action="store_true", help="one warm-up, one run, no size above 10 000: a look only")
     args = result.parse_args(arguments)
@@ -176,18 +211,24 @@ def main() -> int:
     good = True
     parts: dict[str, Callable[[Path], list[Figure]]] = {
         "kraft": lambda folder: measure_loads(
-            args, Loads("KRaft", ("answer_ms", "records_ms")), folder, dual_write=False
+            args, Loads(KRAFT, ("answer_ms", "records_ms")), folder, dual_write=False
         ),
-        "dual": lambda folder: measure_loads(args, Loads("dual", tuple(ENDS)), folder, dual_write=True),
+        "dual": lambda folder: measure_loads(args, Loads(DUAL, tuple(ENDS)), folder, dual_write=True),
     }
     for part, measure in parts.items():
         if part in args.parts:
             with work_folder() as folder:
                 figures += measure(folder)
     if "sizes" in args.parts:
-        with work_folder() as folder:
-            more, notes, good = measure_sizes(args, folder)
-            figures += more
+        for mode, makes in ((KRAFT, wanted(args)), (DUAL, [make for make in wanted(args) if make == "pykraft"])):
+            sizes = Sizes(mode, QUICK_SIZES if args.quick else SIZES)
+            if makes:
+                with work_folder() as folder:
+                    measure_sizes(args, sizes, makes, folder)
+                more, flat = sizes.notes(makes)
+                notes |= more
+                good = good and flat
+                figures += [*sizes.figures.values(), sizes.memory]
     notes["not counted before"] = f"{args.warmups} rounds, {args.dual_warmups} in dual write"
     code = report("topics and broker failures", figures, as_json=args.json, notes=notes)
     return code or (0 if good else 1)

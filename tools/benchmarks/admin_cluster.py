@@ -7,6 +7,7 @@ for a while: looking takes time, and must not take it from what is measured.
 from __future__ import annotations
 
 import json
+import math
 import socket
 import struct
 import time
@@ -80,6 +81,12 @@ class Times:
     records_ms: float
     rpcs_ms: float = float("nan")
     znodes_ms: float = float("nan")
+
+    @property
+    def last_ms(self) -> float:
+        """When all of that was there."""
+        ends = (self.answer_ms, self.records_ms, self.rpcs_ms, self.znodes_ms)
+        return max(end for end in ends if not math.isnan(end))
 
 
 @dataclass(slots=True)
@@ -201,7 +208,7 @@ class Cluster:
         others = [broker for broker in range(BROKERS) if broker != leader]
         replicas = ([leader, *others], [leader, *reversed(others)])
         times = []
-        for part in _parts(topics):
+        for part in parts(topics):
             request = CreateTopicsRequestData(timeout_ms=TIMEOUT_MS)
             for name, count in part.items():
                 assignments = [CreatableReplicaAssignment(number, replicas[number % 2]) for number in range(count)]
@@ -333,7 +340,7 @@ def _last_change(broker: int, arrived_s: float, key: ApiKey, data: bytes) -> int
     return last
 
 
-def _parts(topics: dict[str, int]) -> Iterator[dict[str, int]]:
+def parts(topics: dict[str, int]) -> Iterator[dict[str, int]]:
     """Topics cut into what one request may create."""
     part: dict[str, int] = {}
     for name, count in topics.items():
