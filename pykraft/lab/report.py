@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from pykraft.lab import releases
 from pykraft.lab.clients import Accounts
 
 DETAILS_SHOWN_MAX = 10
@@ -78,7 +79,8 @@ class Report:
 
     def to_text(self) -> str:
         """The report for a person."""
-        who = "pykraft" if self.controller == "pykraft" else f"Kafka's {self.kafka} controller"
+        newest = releases.newest(self.kafka.split(", "))
+        who = "pykraft" if self.controller == "pykraft" else f"Kafka's {newest} controller"
         lines = [f"Migration of {self.brokers} Kafka {self.kafka} brokers from ZooKeeper to {who}"]
         lines += [f"  without {what}: {reason}" for what, reason in self.left_out.items()]
         lines += ["", "stages"]

@@ -96,6 +96,13 @@ def test_what_was_left_out_is_named_with_the_reason() -> None:
     assert made.to_json()["left_out"] == made.left_out
 
 
+def test_kafkas_own_controller_is_of_the_newest_release() -> None:
+    made = report(Check("one"))
+    made.kafka, made.controller = "3.6.2, 3.9.1, 3.8.1", "kafka"
+    first, _, _ = made.to_text().partition("\n")
+    assert first == "Migration of 3 Kafka 3.6.2, 3.9.1, 3.8.1 brokers from ZooKeeper to Kafka's 3.9.1 controller"
+
+
 def test_the_machine_report_is_json() -> None:
     content = json.loads(json.dumps(report(Check("one", detail="5 facts")).to_json()))
     assert content["passed"] is True
