@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from pykraft.controller.elr import elr_safety_records
+from pykraft.controller.quotas_of_3_4 import quotas_put_right
 from pykraft.controller.releases import default_features, is_4, supported_levels
 from pykraft.controller.result import ControllerResult, OperationContext
 from pykraft.controller.transactions import abort_transaction
@@ -41,9 +42,9 @@ def activation_records(
     """The records that make the log fit to be led on, possibly none.
 
     An empty log gets the metadata.version of the configuration, the levels of other features that go with it (or what
-    `bootstrap` holds instead) and the migration state; a transaction that another
-    leader left open is aborted; a migration that the configuration no longer enables is finalized, unless a broker is
-    still registered in ZooKeeper mode.
+    `bootstrap` holds instead) and the migration state; a transaction that another leader left open is aborted; quotas
+    that 3.4 copied wrongly are put right; a migration that the configuration no longer enables is finalized, unless a
+    broker is still registered in ZooKeeper mode.
 
     Raises ActivationError.
     """
@@ -68,7 +69,9 @@ def activation_records(
         records.append(_migration_state(ZkMigrationState.POST_MIGRATION))
     elif ctx.migration_enabled and state is not image.stable_zk_migration_state:
         records.append(_migration_state(state))
-    return ControllerResult(None, records, atomic=True)
+    # Each of these may come by itself: what is left undone is done at the next activation.
+    moved = quotas_put_right(image) if state is ZkMigrationState.MIGRATION else []
+    return ControllerResult(None, [*records, *moved], atomic=not moved)
 
 
 def _bootstrap_records(

@@ -14,6 +14,7 @@ from pykraft.image.model import ZkMigrationState
 from pykraft.protocol.record_frame import ApiMessageAndVersion
 from pykraft.protocol.records.abort_transaction_record import AbortTransactionRecord
 from pykraft.protocol.records.begin_transaction_record import BeginTransactionRecord
+from pykraft.protocol.records.client_quota_record import ClientQuotaRecord, EntityData
 from pykraft.protocol.records.end_transaction_record import EndTransactionRecord
 from pykraft.protocol.records.feature_level_record import FeatureLevelRecord
 from pykraft.protocol.records.no_op_record import NoOpRecord
@@ -142,6 +143,33 @@ def test_a_migration_that_a_snapshot_of_3_4_does_not_tell_of_is_finalized_by_for
         activate(cluster)
     cluster.config = ControllerConfig.from_properties({**cluster.config.properties, FINALIZE_FORCE: "true"})
     assert activate(cluster)[0] == [state(Z.POST_MIGRATION)]
+
+
+def quota(value: float | None, *entity: tuple[str, str | None]) -> ClientQuotaRecord:
+    named = [EntityData(entity_type=kind, entity_name=name) for kind, name in entity]
+    return ClientQuotaRecord(entity=named, key="producer_byte_rate", value=value or 0.0, remove=value is None)
+
+
+def test_quotas_that_3_4_copied_under_names_of_znodes_are_put_right() -> None:
+    """A dual write from such a log would delete them in ZooKeeper."""
+    copied = [
+        quota(1.0, ("users", "a%40b")),
+        quota(2.0, ("users", "u"), ("clients", "<default>")),
+        quota(3.0, ("ips", "10.0.0.1")),
+        quota(4.0, ("clients", "c")),
+        quota(5.0, ("client-id", "c")),
+        quota(6.0, ("user", "users")),
+    ]
+    cluster = controller(V.IBP_3_4_IV0, True, level(V.IBP_3_4_IV0), state(Z.MIGRATION), *copied)
+    activate(cluster)
+    assert {entity: quotas["producer_byte_rate"] for entity, quotas in cluster.image.client_quotas.items()} == {
+        (("user", "a@b"),): 1.0,
+        (("client-id", None), ("user", "u")): 2.0,
+        (("ip", "10.0.0.1"),): 3.0,
+        (("client-id", "c"),): 5.0,
+        (("user", "users"),): 6.0,
+    }
+    assert activate(cluster)[0] == []
 
 
 def test_a_log_without_any_metadata_version_is_treated_as_the_first() -> None:

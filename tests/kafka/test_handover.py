@@ -209,7 +209,7 @@ class Cluster:
             tree = read_tree(connect)
             facts = facts_of_tree(tree)
             block = tree["/latest_producer_id_block"].json()
-            if block["broker"] == -1:
+            if block.get("broker") == -1:
                 # A dual write names the block that comes next, a broker the one it took.
                 facts["producer_ids/next"] = int(block["block_start"])
             left[:] = differences(facts, self.image().facts, "ZooKeeper", "log")
@@ -381,6 +381,50 @@ def test_a_controller_of_3_4_takes_over_until_a_kraft_broker_has_replicas(
         assert "under-kafka-that-waits" in cluster.created
         begin_with_a_snapshot(cluster)
         finish(cluster, workload)
+
+
+def test_what_a_controller_of_3_4_copied_from_zookeeper_is_whole_under_pykraft(
+    tmp_path: Path, kafka_class_path: str
+) -> None:
+    """It copies quotas under names that nothing reads: they are put right, where dual writes would delete them."""
+    assert kafka_class_path
+    jars.ensure(RELEASE_3_4.version)
+    with Lab(tmp_path, RELEASE_3_4.version) as lab:
+        cluster = Cluster(lab, RELEASE_3_4)
+        cluster.zookeeper = lab.zookeeper()
+        broker = lab.zk_broker(
+            ZK_BROKER_ID,
+            cluster.zookeeper_address,
+            controllers=cluster.voters,
+            extra=RELEASE_3_4.zk_broker_settings,
+        )
+        with AdminShell(tmp_path, broker.address, config={"metadata.max.age.ms": "1000"}) as shell:
+            cluster.shell = shell
+            cluster.create(TOPIC, (ZK_BROKER_ID,))
+            quotas = [
+                {"entity": {"user": "a@b", "client-id": None}, "set": {"producer_byte_rate": 1000}},
+                {"entity": {"client-id": "c d"}, "set": {"request_percentage": 12.5}},
+            ]
+            shell.call("alter_quotas", entries=quotas)
+            before = facts_of_tree(read_tree(cluster.zookeeper_address))
+            cluster.cluster_id = read_tree(cluster.zookeeper_address, "/cluster/id")["/cluster/id"].json()["id"]
+            lab.kraft_controller(
+                CONTROLLER_ID,
+                cluster.cluster_id,
+                voters=cluster.voters,
+                zookeeper=cluster.zookeeper_address,
+                release=RELEASE_3_4.metadata_version,
+                extra={**SETTINGS, "listeners": f"CONTROLLER://{HOST}:{cluster.controller_port}"},
+                wait=False,
+            )
+            until(lambda: "Completed migration of metadata" in cluster.controller_log(), "Kafka's controller copies")
+            cluster.start_pykraft()
+            cluster.check()
+            after = facts_of_tree(read_tree(cluster.zookeeper_address))
+            assert {path: after.get(path) for path in before if path.startswith("quota")} == {
+                path: value for path, value in before.items() if path.startswith("quota")
+            }
+            assert sum(path.startswith("quota") for path in before) == 2
 
 
 def until_kafka_3_4_writes(cluster: Cluster) -> None:
