@@ -48,11 +48,15 @@ class UpgradeType(IntEnum):
     UNSAFE_DOWNGRADE = 3
 
 
+RESULTS_UNTIL_VERSION: Final = 1
+"""The last UpdateFeatures version whose answer tells the outcome feature by feature."""
+
+
 def update_features(
-    ctx: OperationContext, request: UpdateFeaturesRequestData
+    ctx: OperationContext, request: UpdateFeaturesRequestData, api_version: int = RESULTS_UNTIL_VERSION
 ) -> ControllerResult[UpdateFeaturesResponseData]:
     """Set finalized feature levels (v0 to v2). Up to 3.9 each feature is taken or refused by itself; from 4.0 on all
-    are taken or none, and there are no results by feature.
+    are taken or none.
 
     AllowDowngrade of v0 counts for nothing, as in Kafka; of a feature that comes twice the last entry counts.
     Raises ApiError INVALID_UPDATE_VERSION, from 4.0 on.
@@ -80,11 +84,11 @@ def update_features(
             continue
         record = FeatureLevelRecord(name=name, feature_level=update.max_version_level)
         records.append(ApiMessageAndVersion(record, 0))
-    if is_4(ctx.config.release):
-        results = []
-        if ELR_VERSION in updates and updates[ELR_VERSION].max_version_level > 0:
-            records = [*elr_safety_records(ctx.image, ctx.config), *records]
-    response = UpdateFeaturesResponseData(error_message=None, results=results)
+    if is_4(ctx.config.release) and ELR_VERSION in updates and updates[ELR_VERSION].max_version_level > 0:
+        records = [*elr_safety_records(ctx.image, ctx.config), *records]
+    response = UpdateFeaturesResponseData(error_message=None)
+    if api_version <= RESULTS_UNTIL_VERSION:
+        response.results = results
     return ControllerResult(response, [] if request.validate_only else records, atomic=True)
 
 

@@ -233,7 +233,12 @@ def test_voters_do_not_leave_the_log_again(kraft_version: int, code: ErrorCode) 
 
 def test_4_sets_all_features_or_none() -> None:
     cluster = cluster_of("4.0", V.IBP_4_0_IV0)
-    result = update_features(cluster.ctx(), updates((FEATURE_NAME, 25), (TRANSACTION_VERSION, 2), (KRAFT_VERSION, 0)))
+    request = updates((FEATURE_NAME, 25), (TRANSACTION_VERSION, 2), (KRAFT_VERSION, 0))
+    older = update_features(cluster.ctx(), request, 1).response
+    assert {(result.feature, result.error_code) for result in older.results} == {
+        (update.feature, 0) for update in request.feature_updates
+    }
+    result = update_features(cluster.ctx(), request, 2)
     assert (result.response.error_code, result.response.results, result.atomic) == (0, [], True)
     assert [record.message for record in result.records] == [level(25), level(2, TRANSACTION_VERSION)]
     not_known = ("share.version", "eligible.leader.replicas.version")

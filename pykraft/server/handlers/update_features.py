@@ -19,7 +19,9 @@ from pykraft.server.registry import RequestContext, handles, top_level_error
 @handles(ApiKey.UPDATE_FEATURES, place_error=top_level_error)
 async def handle(context: RequestContext, request: UpdateFeaturesRequestData) -> UpdateFeaturesResponseData:
     node = context.node
-    response = await node.writer.write(lambda ctx: update_features(ctx, request), name="updateFeatures")
+    response = await node.writer.write(
+        lambda ctx: update_features(ctx, request, context.api_version), name="updateFeatures"
+    )
     if upgrades_quorum(request, node.config.release) and not node.kraft_version:
         await node.upgrade_kraft_version()
     return response
