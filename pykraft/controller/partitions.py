@@ -6,7 +6,7 @@ Source: ReplicationControlManager.createPartitions, ControllerApis.createPartiti
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from copy import copy
 
 from pykraft.controller.authorizer import AclOperation, AclResourceType, Authorize, allow_all
 from pykraft.controller.errors import ApiError, TooManyRecordsError, check_record_limit
@@ -35,39 +35,40 @@ class NewPartitions:
         self._active = active_brokers(ctx.image)
         self.brokers = usable_brokers(ctx)
         self._record_version = version.partition_record_version
-        self._directories: dict[int, Uuid] | None = {} if version.is_directory_assignment_supported else None
+        self._has_directories = version.is_directory_assignment_supported
+        self._models: dict[tuple[int, ...], PartitionRecord] = {}
 
     def record(
-        self, topic_id: Uuid, number: int, replicas: Sequence[int], no_active_replica: ErrorCode
+        self, topic_id: Uuid, number: int, replicas: tuple[int, ...], no_active_replica: ErrorCode
     ) -> ApiMessageAndVersion:
         """A partition whose ISR is its active replicas and whose leader is the first of them.
 
-        Raises ApiError with the code `no_active_replica` when every replica is fenced or shutting down.
+        The records of partitions with the same replicas share their lists. Raises ApiError with the code
+        `no_active_replica` when every replica is fenced or shutting down.
         """
+        model = self._models.get(replicas)
+        if model is None:
+            model = self._models[replicas] = self._model(number, replicas, no_active_replica)
+        record = copy(model)
+        record.partition_id, record.topic_id = number, topic_id
+        return ApiMessageAndVersion(record, self._record_version)
+
+    def _model(self, number: int, replicas: tuple[int, ...], no_active_replica: ErrorCode) -> PartitionRecord:
         isr = [replica for replica in replicas if replica in self._active]
         if not isr:
             raise ApiError(
                 no_active_replica,
                 f"All brokers chosen for partition {number}, {list(replicas)}, are fenced or in controlled shutdown",
             )
-        record = PartitionRecord(
-            partition_id=number,
-            topic_id=topic_id,
+        directories = [default_directory(self._image, each) for each in replicas] if self._has_directories else []
+        return PartitionRecord(
             replicas=list(replicas),
             isr=isr,
             leader=isr[0],
             leader_epoch=0,
             partition_epoch=0,
+            directories=directories,
         )
-        if self._directories is not None:
-            record.directories = [self._directory(self._directories, replica) for replica in replicas]
-        return ApiMessageAndVersion(record, self._record_version)
-
-    def _directory(self, known: dict[int, Uuid], broker_id: int) -> Uuid:
-        directory = known.get(broker_id)
-        if directory is None:
-            directory = known[broker_id] = default_directory(self._image, broker_id)
-        return directory
 
 
 def create_partitions(
