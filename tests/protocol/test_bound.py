@@ -44,6 +44,10 @@ def test_the_same_value_bytes_and_error(cls: type[Message]) -> None:
                 decode(BEFORE + wrong, len(BEFORE))
             assert (behind.value.path, behind.value.reason) == (alone.value.path, alone.value.reason)
             assert behind.value.offset == alone.value.offset + len(BEFORE)
+            if len(wrong) < len(raw):
+                with pytest.raises(DecodeError) as prefix:
+                    cls.decode_prefix(BEFORE + wrong, version, len(BEFORE))
+                assert str(prefix.value) == str(behind.value)
 
 
 def test_it_is_made_once() -> None:

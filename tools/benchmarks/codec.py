@@ -293,7 +293,7 @@ def as_json(every: list[Case], makes: list[str], good: bool) -> dict[str, Any]:
         } for case in every],
         "goals": [{"peer": make, "direction": direction, "ratio_max": goal,
                    "good": goal_met(every, make, direction)}
-                  for (make, direction), goal in GOALS.items()],
+                  for (make, direction), goal in GOALS.items() if make in makes],
         "good": good,
     }  # fmt: skip
 
