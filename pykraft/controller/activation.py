@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from pykraft.controller.copied_by_3_4 import put_right
 from pykraft.controller.elr import elr_safety_records
-from pykraft.controller.quotas_of_3_4 import quotas_put_right
 from pykraft.controller.releases import default_features, is_4, supported_levels
 from pykraft.controller.result import ControllerResult, OperationContext
 from pykraft.controller.transactions import abort_transaction
@@ -42,8 +42,8 @@ def activation_records(
     """The records that make the log fit to be led on, possibly none.
 
     An empty log gets the metadata.version of the configuration, the levels of other features that go with it (or what
-    `bootstrap` holds instead) and the migration state; a transaction that another leader left open is aborted; quotas
-    that 3.4 copied wrongly are put right; a migration that the configuration no longer enables is finalized, unless a
+    `bootstrap` holds instead) and the migration state; a transaction that another leader left open is aborted; what 3.4
+    copied wrongly is put right; a migration that the configuration no longer enables is finalized, unless a
     broker is still registered in ZooKeeper mode.
 
     Raises ActivationError.
@@ -70,8 +70,8 @@ def activation_records(
     elif ctx.migration_enabled and state is not image.stable_zk_migration_state:
         records.append(_migration_state(state))
     # Each of these may come by itself: what is left undone is done at the next activation.
-    moved = quotas_put_right(image) if state is ZkMigrationState.MIGRATION else []
-    return ControllerResult(None, [*records, *moved], atomic=not moved)
+    mended = put_right(image, ctx.config.release) if state is ZkMigrationState.MIGRATION else []
+    return ControllerResult(None, [*records, *mended], atomic=not mended)
 
 
 def _bootstrap_records(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from pykraft.protocol.records.client_quota_record import ClientQuotaRecord, Enti
 from pykraft.protocol.records.end_transaction_record import EndTransactionRecord
 from pykraft.protocol.records.feature_level_record import FeatureLevelRecord
 from pykraft.protocol.records.no_op_record import NoOpRecord
+from pykraft.protocol.records.producer_ids_record import ProducerIdsRecord
 from pykraft.protocol.records.register_broker_record import RegisterBrokerRecord
 from pykraft.protocol.records.topic_record import TopicRecord
 from pykraft.protocol.records.zk_migration_state_record import ZkMigrationStateRecord
@@ -170,6 +172,26 @@ def test_quotas_that_3_4_copied_under_names_of_znodes_are_put_right() -> None:
         (("user", "users"),): 6.0,
     }
     assert activate(cluster)[0] == []
+
+
+@pytest.mark.parametrize(
+    ("version", "found", "record", "next_id"),
+    [
+        (V.IBP_3_4_IV0, Z.MIGRATION, ProducerIdsRecord(broker_id=2, broker_epoch=-1, next_producer_id=5000), 6000),
+        (V.IBP_3_5_IV2, Z.MIGRATION, ProducerIdsRecord(broker_id=2, broker_epoch=-1, next_producer_id=5000), 6000),
+        (V.IBP_3_4_IV0, Z.MIGRATION, ProducerIdsRecord(broker_id=2, broker_epoch=7, next_producer_id=5000), 5000),
+        (V.IBP_3_4_IV0, Z.NONE, ProducerIdsRecord(broker_id=2, broker_epoch=-1, next_producer_id=5000), 5000),
+        (V.IBP_3_6_IV2, Z.MIGRATION, ProducerIdsRecord(broker_id=2, broker_epoch=-1, next_producer_id=5000), 5000),
+    ],
+)
+def test_a_block_of_producer_ids_that_a_broker_holds_since_before_the_copy_is_not_given_out_again(
+    version: MetadataVersion, found: Z, record: ProducerIdsRecord, next_id: int
+) -> None:
+    """KAFKA-15552: 3.4 and 3.5 before 3.5.2 copied the first id of that block as the next."""
+    cluster = controller(version, found is Z.MIGRATION, level(version), state(found), record)
+    cluster.config = replace(cluster.config, release=version.release)
+    activate(cluster)
+    assert cluster.image.producer_ids.next_producer_id == next_id
 
 
 def test_a_log_without_any_metadata_version_is_treated_as_the_first() -> None:

@@ -6,6 +6,7 @@ the voters are in the log (kraft.version 1). A producer and a consumer run all t
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import time
@@ -21,7 +22,7 @@ from pykraft.lab import jars, tools
 from pykraft.lab.admin import AdminError, AdminShell
 from pykraft.lab.clients import Workload, require_whole
 from pykraft.lab.cluster import HOST, Lab, Node, PykraftNode, free_port
-from pykraft.lab.facts import LogImage, differences, facts_of_tree, read_tree
+from pykraft.lab.facts import LogImage, differences, facts_of_tree, read_tree, zookeeper_client
 from pykraft.log.batch import ControlRecordType
 from pykraft.log.checkpoint import iter_checkpoint
 from pykraft.protocol.messages import voters_record
@@ -386,7 +387,10 @@ def test_a_controller_of_3_4_takes_over_until_a_kraft_broker_has_replicas(
 def test_what_a_controller_of_3_4_copied_from_zookeeper_is_whole_under_pykraft(
     tmp_path: Path, kafka_class_path: str
 ) -> None:
-    """It copies quotas under names that nothing reads: they are put right, where dual writes would delete them."""
+    """It copies quotas under names that nothing reads, and as the next producer ids those that a broker holds.
+
+    Both are put right, where dual writes would delete the one and brokers be given the other again.
+    """
     assert kafka_class_path
     jars.ensure(RELEASE_3_4.version)
     with Lab(tmp_path, RELEASE_3_4.version) as lab:
@@ -406,6 +410,7 @@ def test_what_a_controller_of_3_4_copied_from_zookeeper_is_whole_under_pykraft(
                 {"entity": {"client-id": "c d"}, "set": {"request_percentage": 12.5}},
             ]
             shell.call("alter_quotas", entries=quotas)
+            hold_producer_ids(cluster.zookeeper_address, 4_000, 4_999)
             before = facts_of_tree(read_tree(cluster.zookeeper_address))
             cluster.cluster_id = read_tree(cluster.zookeeper_address, "/cluster/id")["/cluster/id"].json()["id"]
             lab.kraft_controller(
@@ -425,6 +430,19 @@ def test_what_a_controller_of_3_4_copied_from_zookeeper_is_whole_under_pykraft(
                 path: value for path, value in before.items() if path.startswith("quota")
             }
             assert sum(path.startswith("quota") for path in before) == 2
+            assert cluster.image().facts["producer_ids/next"] == 5_000
+
+
+def hold_producer_ids(connect: str, first: int, last: int) -> None:
+    """Write what a broker does that takes a block of them."""
+    block = {"version": 1, "broker": ZK_BROKER_ID, "block_start": str(first), "block_end": str(last)}
+    client = zookeeper_client(connect)
+    client.start()
+    try:
+        client.set("/latest_producer_id_block", json.dumps(block).encode())
+    finally:
+        client.stop()
+        client.close()
 
 
 def until_kafka_3_4_writes(cluster: Cluster) -> None:
