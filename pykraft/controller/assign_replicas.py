@@ -22,6 +22,9 @@ def assign_replicas_to_dirs(
 ) -> ControllerResult[answers.AssignReplicasToDirsResponseData]:
     """Write down directories; replicas in one that the broker is not registered with leave their ISRs.
 
+    Kafka 4.1 also forgets the partition's eligible leader replicas here, though a directory has nothing to do with
+    them: whoever had all that was committed is not waited for any more. They are kept.
+
     Raises ApiError UNSUPPORTED_VERSION, STALE_BROKER_EPOCH.
     """
     image = ctx.image

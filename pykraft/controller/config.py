@@ -92,6 +92,7 @@ class ControllerConfig:
     delete_topic_enable: bool = _key("delete.topic.enable", True, _boolean)
     unclean_leader_election_enable: bool = _key("unclean.leader.election.enable", False, _boolean)
     auto_leader_rebalance_enable: bool = _key("auto.leader.rebalance.enable", True, _boolean)
+    unclean_leader_election_interval_ms: int = _key("unclean.leader.election.interval.ms", 300_000, int)
     leader_imbalance_check_interval_seconds: int = _key("leader.imbalance.check.interval.seconds", 300, int)
     broker_session_timeout_ms: int = _key("broker.session.timeout.ms", 9_000, int)
     broker_heartbeat_interval_ms: int = _key("broker.heartbeat.interval.ms", 2_000, int)

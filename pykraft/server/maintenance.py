@@ -21,7 +21,6 @@ from pykraft.server.writer import Writer, monotonic_ms
 log = logging.getLogger(__name__)
 
 FENCING_CHECK_INTERVAL_MS_MAX: Final = 1_000
-UNCLEAN_ELECTION_INTERVAL_MS: Final = 300_000
 
 
 async def run_maintenance(writer: Writer, config: ControllerConfig) -> None:
@@ -32,7 +31,8 @@ async def run_maintenance(writer: Writer, config: ControllerConfig) -> None:
         if config.auto_leader_rebalance_enable:
             interval_ms = config.leader_imbalance_check_interval_seconds * 1000
             nursery.start_soon(_every, interval_ms, writer, "maybeBalancePartitionLeaders", _balance)
-        nursery.start_soon(_every, UNCLEAN_ELECTION_INTERVAL_MS, writer, "maybeElectUncleanLeaders", _elect_unclean)
+        interval_ms = config.unclean_leader_election_interval_ms
+        nursery.start_soon(_every, interval_ms, writer, "maybeElectUncleanLeaders", _elect_unclean)
         if config.delegation_token_secret_key:
             interval_ms = config.delegation_token_expiry_check_interval_ms
             nursery.start_soon(_every, interval_ms, writer, "maybeExpireDelegationTokens", _sweep_tokens)

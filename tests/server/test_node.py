@@ -33,7 +33,7 @@ from pykraft.protocol.record_frame import decode_record, encode_record
 from pykraft.protocol.records.feature_level_record import FeatureLevelRecord
 from pykraft.protocol.records.topic_record import TopicRecord
 from pykraft.protocol.records.user_scram_credential_record import UserScramCredentialRecord
-from pykraft.server import maintenance, snapshots
+from pykraft.server import snapshots
 from pykraft.server.node import Node
 from pykraft.server.storage import StorageError
 from pykraft.testing import serve_controller
@@ -298,9 +298,9 @@ async def test_it_lives_longer_than_the_longest_of_its_timers(
     nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(snapshots, "CLEAN_INTERVAL_MS", 1)
-    monkeypatch.setattr(maintenance, "UNCLEAN_ELECTION_INTERVAL_MS", 1)
     node = await serve_controller(
         nursery,
+        unclean_leader_election_interval_ms=1,
         leader_imbalance_check_interval_seconds=0,
         delegation_token_secret_key="secret",
         delegation_token_expiry_check_interval_ms=1,

@@ -25,11 +25,13 @@ import org.apache.kafka.common.message.RequestHeaderData;
 import org.apache.kafka.common.metadata.BrokerRegistrationChangeRecord;
 import org.apache.kafka.common.metadata.ConfigRecord;
 import org.apache.kafka.common.metadata.FeatureLevelRecord;
+import org.apache.kafka.common.metadata.FenceBrokerRecord;
 import org.apache.kafka.common.metadata.PartitionChangeRecord;
 import org.apache.kafka.common.metadata.PartitionRecord;
 import org.apache.kafka.common.metadata.RegisterBrokerRecord;
 import org.apache.kafka.common.metadata.RemoveTopicRecord;
 import org.apache.kafka.common.metadata.TopicRecord;
+import org.apache.kafka.common.metadata.UnfenceBrokerRecord;
 import org.apache.kafka.common.metadata.UnregisterBrokerRecord;
 import org.apache.kafka.common.protocol.ApiMessage;
 import org.apache.kafka.common.protocol.Errors;
@@ -261,6 +263,10 @@ public class ReplicationOracle {
             managers.cluster().replay((UnregisterBrokerRecord) record);
         } else if (record instanceof BrokerRegistrationChangeRecord) {
             managers.cluster().replay((BrokerRegistrationChangeRecord) record);
+        } else if (record instanceof FenceBrokerRecord) {
+            managers.cluster().replay((FenceBrokerRecord) record);
+        } else if (record instanceof UnfenceBrokerRecord) {
+            managers.cluster().replay((UnfenceBrokerRecord) record);
         } else if (record instanceof TopicRecord) {
             managers.replication().replay((TopicRecord) record);
         } else if (record instanceof PartitionRecord) {
