@@ -386,24 +386,23 @@ def leader_and_isr_updates(
     builder = PartitionChangeBuilder(ctx, can_lead)
     records: list[ApiMessageAndVersion] = []
     # Many partitions have the same replicas in the same state, and with the same configs change alike.
-    alike: defaultdict[Uuid | None, dict[Hashable, ApiMessageAndVersion | None]] = defaultdict(dict)
+    alike: defaultdict[Uuid | None, dict[Hashable, ApiMessageAndVersion]] = defaultdict(dict)
     known, last_topic = alike[None], None
     for topic, number, partition in partitions:
         if topic is not last_topic:
             known, last_topic = alike[topic.id if ctx.image.topic_configs(topic.name) else None], topic
         state = partition.without_epochs()
-        if state in known:
-            model = known[state]
-            if model is not None:
-                records.append(_for_partition(model, topic.id, number))
+        model = known.get(state)
+        if model is not None:
+            records.append(_for_partition(model, topic.id, number))
             continue
         isr = partition.isr
         if not gone.isdisjoint(isr):
             isr = tuple(replica for replica in isr if replica not in gone)
         election = builder.election(topic.name)
         record = builder.build(topic.id, number, partition, election, isr=isr, unclean_shutdown=unclean_shutdown)
-        known[state] = record
         if record is not None:
+            known[state] = record
             records.append(record)
     return records
 
