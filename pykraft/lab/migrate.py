@@ -251,7 +251,7 @@ class Migration:
         node = self._brokers[victim]
         with self._stage(f"kill -9 of broker {victim}") as stage:
             self._elect_preferred()  # so that the victim, which was restarted last, leads something
-            led = sum(p["leader"] == victim for p in self._partitions())
+            self.report.leaders_moved = sum(p["leader"] == victim for p in self._partitions())
             killed = time.monotonic()
             node.kill()
             self._wait(
@@ -261,7 +261,8 @@ class Migration:
             )
             self.report.leaders_moved_s = round(time.monotonic() - killed, 2)
             self._workload.wait_flowing()
-            stage.detail = f"its {led} partitions were led again after {self.report.leaders_moved_s:.1f} s"
+            moved, took_s = self.report.leaders_moved, self.report.leaders_moved_s
+            stage.detail = f"its {moved} partitions were led again after {took_s:.1f} s"
         with self._stage(f"restart of broker {victim}") as stage:
             restarted = time.monotonic()
             node.start()
@@ -275,6 +276,12 @@ class Migration:
         refused = {tp: error for tp, error in outcome.items() if error not in ("NONE", "ELECTION_NOT_NEEDED")}
         if refused:
             raise LabError(f"preferred leaders were not elected: {refused}")
+        # The broker that is asked hears of it a little after the controller has answered.
+        self._wait(
+            lambda: all(p["leader"] == p["replicas"][0] for p in self._partitions()),
+            "all partitions are led by their preferred leaders",
+            LEADERS_MOVED_TIMEOUT_S,
+        )
 
     def _move_brokers_on(self) -> None:
         controller = self.controller

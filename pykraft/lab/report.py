@@ -47,6 +47,7 @@ class Report:
     driver: list[tuple[str, float]] = field(default_factory=list)
     copied_records: int | None = None
     copy_ms: float | None = None
+    leaders_moved: int | None = None
     leaders_moved_s: float | None = None
     isr_restored_s: float | None = None
     messages: Accounts | None = None
