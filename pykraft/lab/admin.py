@@ -75,9 +75,8 @@ class AdminShell:
         return self
 
     def close(self) -> None:
-        """End the JVM."""
-        if self.process.running:
-            self.process.kill()
+        """End the JVM, and its pipes, also when a tool has ended it."""
+        self.process.kill()
 
     def __enter__(self) -> Self:
         return self.start()

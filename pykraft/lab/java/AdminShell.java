@@ -551,7 +551,9 @@ public final class AdminShell {
                 if (wrapped.getCause() instanceof ToolExit) {
                     throw (ToolExit) wrapped.getCause();
                 }
-                throw new IllegalStateException(wrapped.getCause());
+                // As a JVM ends whose main method throws.
+                wrapped.getCause().printStackTrace();
+                Exit.exit(1);
             } catch (IllegalAccessException denied) {
                 throw new IllegalStateException(denied);
             }
