@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -101,8 +101,24 @@ def ensure(version: str = DEFAULT_VERSION, progress: Progress = lambda _: None) 
         home.mkdir(parents=True, exist_ok=True)
         with _locked(home / "lock"):
             if not is_present(version):
-                _fetch(version, home, progress)
+                wanted = [("org.apache.kafka", name, version) for name in ("kafka_2.13", "kafka-tools")]
+                _fetch(version, home, progress, [*wanted, *_logging(version)])
     return class_path(version)
+
+
+def ensure_metadata_shell(version: str = DEFAULT_VERSION) -> str:
+    """The class path of `kafka-metadata-shell`, which is in none of the other jars; fetched when it is not there.
+
+    Raises LabError as `ensure` does.
+    """
+    home = cache_folder() / version / "metadata-shell"
+    if not (home / "complete").exists():
+        home.mkdir(parents=True, exist_ok=True)
+        with _locked(home / "lock"):
+            if not (home / "complete").exists():
+                wanted = [("org.apache.kafka", "kafka-shell", version), *_logging(version)]
+                _fetch(version, home, lambda _: None, wanted)
+    return f"{home / 'libs'}/*"
 
 
 @contextmanager
@@ -112,9 +128,9 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _fetch(version: str, home: Path, progress: Progress) -> None:
+def _fetch(version: str, home: Path, progress: Progress, wanted: Sequence[tuple[str, str, str]]) -> None:
     maven = _program("mvn", "install Maven, for instance: apt-get install maven")
-    (home / "pom.xml").write_text(_pom(version))
+    (home / "pom.xml").write_text(_pom(version, wanted))
     log = home / "maven.log"
     progress(f"fetching the jars of Kafka {version} with Maven into {home}")
     libs = Path(tempfile.mkdtemp(prefix="libs-", dir=home))
@@ -158,9 +174,11 @@ def _watch_maven(process: subprocess.Popen[bytes], libs: Path, log: Path, progre
         return
 
 
-def _pom(version: str) -> str:
-    wanted = [("org.apache.kafka", "kafka_2.13", version), ("org.apache.kafka", "kafka-tools", version)]
-    wanted += _LOGGING_4 if has_no_zookeeper(version) else _LOGGING_3
+def _logging(version: str) -> list[tuple[str, str, str]]:
+    return _LOGGING_4 if has_no_zookeeper(version) else _LOGGING_3
+
+
+def _pom(version: str, wanted: Sequence[tuple[str, str, str]]) -> str:
     dependencies = "".join(
         f"<dependency><groupId>{group}</groupId><artifactId>{artifact}</artifactId><version>{number}</version>"
         "</dependency>\n"

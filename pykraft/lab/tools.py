@@ -18,6 +18,9 @@ ACLS = "kafka.admin.AclCommand"
 STORAGE = "kafka.tools.StorageTool"
 DUMP_LOG = "kafka.tools.DumpLogSegments"
 METADATA_QUORUM = "org.apache.kafka.tools.MetadataQuorumCommand"
+METADATA_SHELL = "org.apache.kafka.shell.MetadataShell"
+CONSOLE_PRODUCER = "kafka.tools.ConsoleProducer"
+CONSOLE_CONSUMER = "org.apache.kafka.tools.consumer.ConsoleConsumer"
 
 
 def run(
@@ -26,9 +29,12 @@ def run(
     version: str = jars.DEFAULT_VERSION,
     timeout_s: float = TOOL_TIMEOUT_S,
     check: bool = True,
+    stdin: str = "",
+    class_path: str | None = None,
 ) -> str:
-    """Run a tool and return its stdout; what it logs at ERROR goes to stderr.
+    """Run a tool and return its stdout; what it logs at ERROR goes to stderr. `stdin` is what is typed.
 
+    `class_path` is another than that of the release's jars, for the tools that are not in them.
     Raises LabError when it ends with something else than 0 (unless `check` is false) or does not end in time.
     A JVM takes one to two seconds to start: for many calls take `pykraft.lab.shell.Shell`.
     """
@@ -38,7 +44,7 @@ def run(
             Path(folder),
             main,
             list(arguments),
-            class_path=jars.class_path(version),
+            class_path=class_path or jars.class_path(version),
             log_level="ERROR",
             log_target="System.err",
         )
@@ -48,7 +54,7 @@ def run(
                 capture_output=True,
                 text=True,
                 timeout=timeout_s,
-                stdin=subprocess.DEVNULL,
+                input=stdin,
                 check=False,
             )
         except subprocess.TimeoutExpired:

@@ -5,6 +5,7 @@ One cluster of two 3.9.1 brokers serves all tests of this module; a producer and
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,10 +14,11 @@ from typing import Any
 
 import pytest
 
-from pykraft.lab import tools
+from pykraft.lab import jars, tools
 from pykraft.lab.admin import AdminError, AdminShell
 from pykraft.lab.clients import Workload, require_whole
 from pykraft.lab.cluster import Lab, Node, PykraftNode
+from pykraft.lab.errors import LabError
 
 DEADLINE_S = 60.0
 POLL_S = 0.1
@@ -125,6 +127,7 @@ def test_every_kind_of_metadata_goes_through_the_brokers(cluster: Cluster) -> No
     call("reassign", partitions=[{"topic": "all-kinds", "partition": 0, "replicas": [2]}])
     until(lambda: not call("list_reassignments"), "the end of the reassignment")
     until(lambda: cluster.topic("all-kinds")[0]["replicas"] == [2], "the replica that is left")
+    call("create_topics", topics=[{"name": "shell", "assignment": [[2]]}])
     call("delete_topics", names=["all-kinds"])
     until(lambda: "all-kinds" not in call("list_topics"), "the deletion")
     with pytest.raises(AdminError) as refused:
@@ -198,6 +201,56 @@ def test_kafkas_own_tool_reads_the_log(cluster: Cluster) -> None:
     ):
         assert record in text
     assert "isvalid: false" not in text
+
+
+def test_kafkas_storage_tool_and_shell_know_the_directory(cluster: Cluster, tmp_path: Path) -> None:
+    data = cluster.controller.folder / "data"
+    properties = cluster.controller.folder / "controller.properties"
+    properties.write_text(
+        f"process.roles=controller\nnode.id={CONTROLLER_ID}\ncontroller.listener.names=CONTROLLER\nlog.dirs={data}\n"
+        f"listeners=CONTROLLER://127.0.0.1:9\ncontroller.quorum.voters={CONTROLLER_ID}@127.0.0.1:9\n"
+    )
+    seen = tools.run(tools.STORAGE, "info", "--config", str(properties))
+    assert f"cluster.id={cluster.controller.cluster_id}" in seen
+    assert f"node.id={CONTROLLER_ID}" in seen
+    assert "problem" not in seen
+    own = ("format", "--config", str(properties), "--cluster-id")
+    assert "already formatted" in tools.run(tools.STORAGE, *own, cluster.controller.cluster_id, "--ignore-formatted")
+    with pytest.raises(LabError, match="already formatted"):
+        tools.run(tools.STORAGE, *own, cluster.controller.cluster_id)
+    # The shell takes a directory's lock, as the running controller has done.
+    with pytest.raises(LabError, match="Unable to lock"):
+        look_with_shell(data, "/image")
+    shutil.copytree(data, tmp_path / "copy")
+    shown = look_with_shell(tmp_path / "copy", "/image/topics/byName/shell/0", "/image/cluster/brokers/2")
+    assert "replicas=[2]" in shown.replace(" ", "")
+    assert "rack-2" in shown
+
+
+def look_with_shell(data: Path, *paths: str) -> str:
+    (segment,) = data.glob("__cluster_metadata-0/*.log")
+    arguments = ("--snapshot", str(segment), "cat", *paths)
+    return tools.run(tools.METADATA_SHELL, *arguments, class_path=jars.ensure_metadata_shell())
+
+
+def test_tools_run_by_a_user(cluster: Cluster) -> None:
+    """Each in its own JVM, as their scripts start them."""
+    bootstrap = ("--bootstrap-server", cluster.brokers[1].address)
+    new = ("--create", "--topic", "typed", "--partitions", "2", "--replication-factor", "2")
+    assert tools.run(tools.TOPICS, *bootstrap, *new) == "Created topic typed.\n"
+    with pytest.raises(LabError, match="Error while executing topic command"):
+        tools.run(tools.TOPICS, *bootstrap, *new)
+    typed = "".join(f"line {number}\n" for number in range(100))
+    tools.run(tools.CONSOLE_PRODUCER, *bootstrap, "--topic", "typed", stdin=typed)
+    seen = tools.run(
+        tools.CONSOLE_CONSUMER, *bootstrap, "--topic", "typed", "--from-beginning", "--max-messages", "100",
+        "--group", "typists",
+    )  # fmt: skip
+    assert sorted(seen.splitlines()) == sorted(typed.splitlines())
+    status = tools.run(
+        tools.METADATA_QUORUM, "--bootstrap-controller", cluster.controller.address, "describe", "--status"
+    )
+    assert f"LeaderId:               {CONTROLLER_ID}" in status
 
 
 def test_at_the_end_no_message_is_lost_or_duplicated(cluster: Cluster) -> None:
