@@ -51,6 +51,8 @@ BROKERS: Final = 3
 FAILING: Final = 0
 """The broker that fails."""
 
+SETTINGS: Final = {"broker.session.timeout.ms": 60_000}
+"""No session is to end because this machine is slow."""
 HEAP_MB: Final = 1024
 JVM_OPTIONS: Final = (
     "-Xms1024m", "-XX:TieredStopAtLevel=4", "-XX:-UseSerialGC", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20",
@@ -400,9 +402,12 @@ def _start(lab: Lab, make: str, *, dual_write: bool) -> tuple[Node, str, str | N
         zookeeper = lab.zookeeper(heap_mb=HEAP_MB).address
         cluster_id = tree.load(zookeeper, 0)
     if make == "pykraft":
-        return lab.pykraft(NODE_ID, cluster_id=cluster_id, zookeeper=zookeeper), cluster_id, zookeeper
-    node = lab.kraft_controller(NODE_ID, cluster_id, zookeeper=zookeeper, heap_mb=HEAP_MB, jvm_options=JVM_OPTIONS)
-    return node, cluster_id, zookeeper
+        pykraft = lab.pykraft(NODE_ID, cluster_id=cluster_id, zookeeper=zookeeper, extra=SETTINGS)
+        return pykraft, cluster_id, zookeeper
+    kafka = lab.kraft_controller(
+        NODE_ID, cluster_id, zookeeper=zookeeper, extra=SETTINGS, heap_mb=HEAP_MB, jvm_options=JVM_OPTIONS
+    )
+    return kafka, cluster_id, zookeeper
 
 
 def _wait_for_dual_write(node: Node, zookeeper: str) -> None:
