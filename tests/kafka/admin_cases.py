@@ -804,10 +804,23 @@ UNANSWERED_BY_BROKERS = frozenset({"legacy twice"})
 
 
 def through_broker(group: Iterator[Case]) -> Iterator[Case]:
-    """The cases that a client may put to a broker, put to it."""
+    """The cases that a client may put to a broker, put to it; those with a principal by a client that logs in."""
     for case in group:
-        if case.principal is None and case.name not in UNANSWERED_BY_BROKERS:
-            yield replace(case, name=THROUGH_BROKER + case.name, through_broker=True)
+        if case.name in UNANSWERED_BY_BROKERS:
+            continue
+        request = case.request if isinstance(case.request, Message) else _after_forwarded(case.request)
+        yield replace(case, name=THROUGH_BROKER + case.name, request=request, through_broker=True)
+
+
+def _after_forwarded(make: Callable[[Answers], Message]) -> Callable[[Answers], Message]:
+    """What makes a request from the answers that came through the broker."""
+
+    def request(answers: Answers) -> Message:
+        begin = len(THROUGH_BROKER)
+        own = {name[begin:]: answer for name, answer in answers.items() if name.startswith(THROUGH_BROKER)}
+        return make({**answers, **own})
+
+    return request
 
 
 def _heartbeat(answers: Answers) -> Message:

@@ -208,6 +208,8 @@ def _alter(
     epoch_change: int = 0,
     member_epoch: int = -1,
     known: bool = True,
+    made_by: str = PLACED,
+    topic_name: str = "pairs",
 ) -> Case:
     def request(answers: Answers) -> Message:
         data = PartitionData(
@@ -222,9 +224,9 @@ def _alter(
         )
         found = TopicData(partitions=[data])
         if version < 2:
-            found.topic_name = "pairs" if known else "no-such"
+            found.topic_name = topic_name if known else "no-such"
         else:
-            found.topic_id = topic_id(answers, PLACED, "pairs") if known else UNKNOWN_ID
+            found.topic_id = topic_id(answers, made_by, topic_name) if known else UNKNOWN_ID
         sender_epoch = epoch(answers, sender) + epoch_change
         return AlterPartitionRequestData(broker_id=sender, broker_epoch=sender_epoch, topics=[found])
 
@@ -275,6 +277,9 @@ def election_cases(release: Release) -> Iterator[Case]:
         yield Case(f"election {kind} of some", elect(kind, ("pairs", [0, 1, 9]), ("no-such", [0]), ("", [0])), 2)
         yield Case(f"election {kind} of none", elect(kind), 1)
     yield Case("election v0", elect(PREFERRED, ("pairs", [0])), 0)
+    risky = topic("risky", placement=[(0, [first, second])], configs={"unclean.leader.election.enable": "true"})
+    yield Case("risky topic", creation(risky), 7)
+    yield _alter("risky alone", first, 0, [first], made_by="risky topic", topic_name="risky")
     yield Case("fence the first", heartbeat(first, fence=True), version)
     yield Case("election without the preferred", elect(PREFERRED, ("pairs", [0, 1, 2]), ("singles", [0])), 2)
     yield Case("unclean election without the only one", elect(UNCLEAN, ("singles", [0]), ("pairs", [0, 3])), 2)

@@ -1,8 +1,17 @@
 """pykraft beside Apache Kafka's controllers of 3.9.1 and 3.6.2, each with one real broker of the same release.
 
 The same requests get the same answers, make the same records and lead to the same image, whether they are sent to the
-controller's listener or through the broker. Texts of errors and of documentation, drawn ids, ports and times are left
-out of the comparison.
+controller's listener or through the broker, one by one or many at once. Texts of errors and of documentation, drawn
+ids, ports and times are left out of the comparison.
+
+Where pykraft follows 3.9 while it stands for 3.6 is listed in FOLLOWS_3_9. Left out of the script, since pykraft is not
+to do as Kafka does:
+
+- A request for too many partitions of a topic that exists: Kafka answers UNKNOWN_SERVER_ERROR and makes 10 000 of them.
+- A new target for a partition that moves already, when the target adds or removes nothing by itself: Kafka keeps what
+  the old one was adding or removing, and ends with that.
+- Requests after one with too many ACLs was refused: Kafka takes these ACLs to exist from then on (so it comes last).
+- Bytes after the end of a request: Kafka leaves them alone, pykraft refuses the request.
 """
 
 from __future__ import annotations
@@ -14,7 +23,7 @@ from typing import Final
 import pytest
 
 from tests.kafka import admin_cases as cases
-from tests.kafka import broker_cases, racing_cases, topic_cases
+from tests.kafka import broker_cases, protocol_cases, racing_cases, topic_cases, user_cases
 from tests.kafka.admin_cases import Case
 from tests.kafka.admin_clusters import Clusters, start, start_bare
 from tests.kafka.racing_cases import Race
@@ -80,6 +89,8 @@ SCRIPT: Final[Mapping[str, Group]] = {
     **{f"{name} through the broker": group for name, group in BROKER_GROUPS.items()},
     "topics": lambda _: topic_cases.topic_cases("direct"),
     "topics through the broker": lambda _: cases.through_broker(topic_cases.topic_cases("forwarded")),
+    "protocol": lambda clusters: protocol_cases.protocol_cases(clusters.release),
+    "users of the broker": lambda _: user_cases.user_cases(),
     "registrations": lambda clusters: broker_cases.registration_cases(clusters.release, clusters.cluster_id),
     "heartbeats": lambda clusters: broker_cases.heartbeat_cases(clusters.release),
     "placements": lambda _: broker_cases.placement_cases(),

@@ -19,7 +19,7 @@ from pykraft.protocol.messages.create_topics_request import (
 )
 from pykraft.protocol.messages.create_topics_response import CreateTopicsResponseData
 from pykraft.protocol.messages.delete_topics_request import DeleteTopicsRequestData, DeleteTopicState
-from tests.kafka.admin_cases import BROKER_ID, THROUGH_BROKER, Answers, Case
+from tests.kafka.admin_cases import BROKER_ID, Answers, Case
 
 TIMEOUT_MS = 30_000
 UNKNOWN_ID = bytes(15) + b"\x77"
@@ -55,7 +55,7 @@ def creation(*topics: CreatableTopic, validate_only: bool = False) -> Message:
 
 def topic_id(answers: Answers, case_name: str, name: str) -> bytes:
     """The id that a topic got in the answer to an earlier case."""
-    answer = answers.get(case_name) or answers[THROUGH_BROKER + case_name]
+    answer = answers[case_name]
     assert isinstance(answer, CreateTopicsResponseData)
     return next(found.topic_id for found in answer.topics if found.name == name)
 
