@@ -14,6 +14,7 @@ from pykraft.controller.partition_change import (
     leaderless_partitions,
     partitions_with_isr_member,
 )
+from pykraft.controller.releases import is_since
 from pykraft.controller.result import ControllerResult, OperationContext
 from pykraft.image.metadata_image import MetadataImage
 from pykraft.image.model import BrokerRegistration, PartitionRegistration, TopicImage
@@ -56,8 +57,10 @@ def process_broker_heartbeat(
             records = _controlled_shutdown_records(ctx, broker)
     if ctx.image.metadata_version.is_directory_assignment_supported:
         records += _offline_directory_records(ctx, broker, request.offline_log_dirs)
-    # In Kafka a change of the registration forgets, when replayed, how far the broker has read.
-    is_changed = any(isinstance(record.message, _REGISTRATION_CHANGES) for record in records)
+    # In Kafka 3.7 and later a change of the registration forgets, when replayed, how far the broker has read.
+    is_changed = is_since(ctx.config.release, "3.7") and any(
+        isinstance(record.message, _REGISTRATION_CHANGES) for record in records
+    )
     ctx.heartbeats.touch(
         broker.id,
         fenced=states.next.is_fenced,

@@ -119,6 +119,8 @@ class PartitionChangeBuilder:
         self._bumps_epoch_on_isr_shrink = (
             version.is_leader_epoch_bump_required_on_isr_shrink or zk_registration_allowed(ctx)
         )
+        # Before that also when the last member is to leave, which then stays.
+        self._bumps_epoch_on_isr_change = is_since(ctx.config.release, "3.8")
         self._bumps_epoch_on_all = has_brokers_that_ignore_equal_epochs(ctx)
         self._elr_enabled = ctx.image.is_elr_enabled
         self._min_isrs: dict[Uuid, int] = {}
@@ -181,7 +183,8 @@ class PartitionChangeBuilder:
         if record.isr is None and (isr or self._elr_enabled) and isr != partition.isr:
             record.isr = list(isr)
         is_moved = removing != partition.removing_replicas or adding != partition.adding_replicas
-        self._bump_leader_epoch(record, partition, replicas, is_moved=is_moved)
+        in_sync = record.isr if self._bumps_epoch_on_isr_change else isr
+        self._bump_leader_epoch(record, partition, replicas, in_sync, is_moved=is_moved)
         if self._elr_enabled:
             _keep_last_leader(record, partition)
         if replicas != partition.replicas:
@@ -266,22 +269,22 @@ class PartitionChangeBuilder:
         record: PartitionChangeRecord,
         partition: PartitionRegistration,
         replicas: tuple[int, ...],
+        in_sync: Iterable[int] | None,
         *,
         is_moved: bool,
     ) -> None:
         """Start a new leader epoch under the same leader where followers or brokers need to notice the change.
 
         It follows a replica leaving the replica list always, and one leaving the ISR before 3.6-IV0 (KAFKA-15021)
-        and while brokers in ZooKeeper mode may be told by LeaderAndIsr (KAFKA-15109). For brokers that ignore one of an
-        equal leader epoch it follows every change of the ISR, of the replicas and of a reassignment; Kafka leaves that
-        out, and an ISR that such a broker does not hear of is not restored.
+        and while brokers in ZooKeeper mode may be told by LeaderAndIsr (KAFKA-15109); `in_sync` is the ISR, None for
+        one that does not change. For brokers that ignore one of an equal leader epoch it follows every change of the
+        ISR, of the replicas and of a reassignment; Kafka leaves that out, and an ISR that such a broker does not hear
+        of is not restored.
         """
         if record.leader != NO_LEADER_CHANGE:
             return
         left_replicas = replicas is not partition.replicas and not set(partition.replicas) <= set(replicas)
-        left_isr = (
-            self._bumps_epoch_on_isr_shrink and record.isr is not None and not set(partition.isr) <= set(record.isr)
-        )
+        left_isr = self._bumps_epoch_on_isr_shrink and in_sync is not None and not set(partition.isr) <= set(in_sync)
         unheard = self._bumps_epoch_on_all and (record.isr is not None or replicas != partition.replicas or is_moved)
         if left_replicas or left_isr or unheard:
             record.leader = partition.leader

@@ -12,7 +12,6 @@ import org.apache.kafka.common.errors.ApiException;
 import org.apache.kafka.common.errors.StaleBrokerEpochException;
 import org.apache.kafka.common.message.AlterPartitionReassignmentsRequestData;
 import org.apache.kafka.common.message.AlterPartitionRequestData;
-import org.apache.kafka.common.message.AssignReplicasToDirsRequestData;
 import org.apache.kafka.common.message.BrokerHeartbeatRequestData;
 import org.apache.kafka.common.message.BrokerHeartbeatResponseData;
 import org.apache.kafka.common.message.BrokerRegistrationRequestData;
@@ -75,6 +74,9 @@ public class ReplicationOracle {
         void heardOf(int brokerId, long brokerEpoch);
         ControllerResult<ApiError> update(Map<String, Short> levels, boolean down);
         boolean replay(ApiMessage record);
+        ControllerResult<Boolean> electUnclean();
+        /** A request that not every release has. */
+        ControllerResult<?> later(ApiMessage request);
     }
 
     static final class Clock implements Time {
@@ -155,7 +157,7 @@ public class ReplicationOracle {
             case "balance":
                 return replication.maybeBalancePartitionLeaders();
             case "electUnclean":
-                return replication.maybeElectUncleanLeaders();
+                return managers.electUnclean();
             case "unregister":
                 return replication.unregisterBroker(question.get("broker").asInt());
             case "config":
@@ -221,10 +223,8 @@ public class ReplicationOracle {
                 return replication.electLeaders((ElectLeadersRequestData) request);
             case "AlterPartitionReassignments":
                 return replication.alterPartitionReassignments((AlterPartitionReassignmentsRequestData) request);
-            case "AssignReplicasToDirs":
-                return replication.handleAssignReplicasToDirs((AssignReplicasToDirsRequestData) request);
             default:
-                throw new IllegalArgumentException(api);
+                return managers.later(request);
         }
     }
 

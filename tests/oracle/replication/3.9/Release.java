@@ -1,6 +1,7 @@
 package org.apache.kafka.controller;
 
 import org.apache.kafka.clients.admin.FeatureUpdate.UpgradeType;
+import org.apache.kafka.common.message.AssignReplicasToDirsRequestData;
 import org.apache.kafka.common.message.BrokerRegistrationRequestData;
 import org.apache.kafka.common.protocol.ApiMessage;
 import org.apache.kafka.common.requests.ApiError;
@@ -81,6 +82,12 @@ final class Release implements ReplicationOracle.Managers {
         UpgradeType type = down ? UpgradeType.SAFE_DOWNGRADE : UpgradeType.UPGRADE;
         ControllerResult<Map<String, ApiError>> result = features.updateFeatures(levels, Map.of(name, type), false);
         return ControllerResult.atomicOf(result.records(), result.response().get(name));
+    }
+    @Override public ControllerResult<Boolean> electUnclean() {
+        return replication.maybeElectUncleanLeaders();
+    }
+    @Override public ControllerResult<?> later(ApiMessage request) {
+        return replication.handleAssignReplicasToDirs((AssignReplicasToDirsRequestData) request);
     }
     @Override public boolean replay(ApiMessage record) {
         return false;

@@ -1,6 +1,7 @@
 package org.apache.kafka.controller;
 
 import org.apache.kafka.clients.admin.FeatureUpdate.UpgradeType;
+import org.apache.kafka.common.message.AssignReplicasToDirsRequestData;
 import org.apache.kafka.common.message.BrokerRegistrationRequestData;
 import org.apache.kafka.common.metadata.ClearElrRecord;
 import org.apache.kafka.common.protocol.ApiMessage;
@@ -89,6 +90,12 @@ final class Release implements ReplicationOracle.Managers {
         String name = levels.keySet().iterator().next();
         UpgradeType type = down ? UpgradeType.SAFE_DOWNGRADE : UpgradeType.UPGRADE;
         return configs.updateFeatures(levels, Map.of(name, type), false, 1);
+    }
+    @Override public ControllerResult<Boolean> electUnclean() {
+        return replication.maybeElectUncleanLeaders();
+    }
+    @Override public ControllerResult<?> later(ApiMessage request) {
+        return replication.handleAssignReplicasToDirs((AssignReplicasToDirsRequestData) request);
     }
     @Override public boolean replay(ApiMessage record) {
         if (record instanceof ClearElrRecord) {
