@@ -221,20 +221,34 @@ _FIRST_RELEASES: Final = {
     "remote.log.delete.on.disable": "3.9",
 }
 """Where a config came with a release after 3.4."""
+_GONE_WITH_4: Final = frozenset(
+    {"message.downconversion.enable", "message.format.version", "message.timestamp.difference.max.ms"}
+)
+_SEGMENT_BYTES_MIN_4_1: Final = 1_048_576
 
 
 @cache
 def topic_configs(release: str) -> Mapping[str, TopicConfigDefinition]:
-    """Every topic config of a release by name, sorted by name; 4.0 and later are taken to have those of 3.9."""
-    known = DEFAULT_RELEASE if is_4(release) else release
-    check_version = partial(_version, _version_texts(known))
+    """Every topic config of a release by name, sorted by name."""
     return MappingProxyType(
         {
-            config.name: replace(config, check=check_version) if config.name == "message.format.version" else config
+            config.name: _as_of(config, release)
             for config in _DEFINITIONS
-            if is_since(known, _FIRST_RELEASES.get(config.name, known))
+            if is_since(release, _FIRST_RELEASES.get(config.name, release))
+            and not (is_4(release) and config.name in _GONE_WITH_4)
         }
     )
+
+
+def _as_of(config: TopicConfigDefinition, release: str) -> TopicConfigDefinition:
+    """A config with the default and the check that it has in a release."""
+    if config.name == "message.format.version":
+        return replace(config, check=partial(_version, _version_texts(release)))
+    if config.name == "message.timestamp.after.max.ms" and is_4(release):
+        return replace(config, default=str(HOUR_MS))
+    if config.name == "segment.bytes" and is_since(release, "4.1"):
+        return replace(config, check=at_least(_SEGMENT_BYTES_MIN_4_1))
+    return config
 
 
 def check_topic_configs(

@@ -16,7 +16,7 @@ def check(
 
 
 @pytest.mark.parametrize(
-    ("release", "count"), [("3.4", 29), ("3.5", 29), ("3.6", 31), ("3.7", 31), ("3.8", 34), ("3.9", 36), ("4.1", 36)]
+    ("release", "count"), [("3.4", 29), ("3.5", 29), ("3.6", 31), ("3.7", 31), ("3.8", 34), ("3.9", 36), ("4.1", 33)]
 )
 def test_every_default_is_allowed(release: str, count: int) -> None:
     definitions = topic_configs(release)
@@ -158,3 +158,18 @@ def test_defaults_of_the_node_apply() -> None:
     check_topic_configs({"min.compaction.lag.ms": "5"}, {}, defaults, remote_storage_system_enabled=False)
     with pytest.raises(ConfigValueError, match=r"min\.compaction\.lag\.ms"):
         check_topic_configs({"min.compaction.lag.ms": "6"}, {}, defaults, remote_storage_system_enabled=False)
+
+
+@pytest.mark.parametrize(
+    ("release", "gone", "after_max_ms", "smallest_segment"),
+    [("3.9", False, str((1 << 63) - 1), 14), ("4.0", True, "3600000", 14), ("4.1", True, "3600000", 1_048_576)],
+)
+def test_what_4_0_and_4_1_changed(release: str, gone: bool, after_max_ms: str, smallest_segment: int) -> None:
+    definitions = topic_configs(release)
+    for name in ("message.downconversion.enable", "message.format.version", "message.timestamp.difference.max.ms"):
+        assert (name not in definitions) is gone
+    assert definitions["message.timestamp.after.max.ms"].default == after_max_ms
+    segment = definitions["segment.bytes"]
+    assert segment.parse(str(smallest_segment)) == smallest_segment
+    with pytest.raises(ConfigValueError, match=r"segment\.bytes"):
+        segment.parse(str(smallest_segment - 1))

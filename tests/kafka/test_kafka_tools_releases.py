@@ -148,6 +148,10 @@ def test_what_came_with_the_release(sides: ToolSides) -> None:
     if sides.version == OF_3_6:
         same("configs", *C, "--describe", "--entity-type", "topics", code=1, contains=["bootstrap-controller"])
         return
+    for config in ("message.format.version=3.0-IV1", "segment.bytes=1000"):
+        refused = [config.partition("=")[0], "InvalidConfigurationException"]
+        new = ("--create", "--topic", "old-style", "--config", config)
+        same("topics", *B, *new, code=1, contains=refused[:1], normal=first_words)
     for route, word in ((B, "broker"), (C, "controller")):
         same("cluster", "list-endpoints", *route, normal=ports, contains=["127.0.0.1", word])
     same("cluster", "list-endpoints", *B, "--include-fenced-brokers", normal=ports, contains=["unfenced"])
@@ -175,6 +179,11 @@ def test_what_came_with_the_release(sides: ToolSides) -> None:
     same("acls", *C, "--list", without=["User:bob"], settles=True)
     same("reassign-partitions", *C, "--list", contains=["No partition reassignments found"])
     same("groups", *B, "--list", contains=["PROTOCOL"])
+
+
+def first_words(text: str) -> str:
+    """Of the reason only which config it is about."""
+    return "\n".join(re.findall(r"exit \d|message\.format\.version|segment\.bytes", text))
 
 
 def ports(text: str) -> str:
