@@ -300,8 +300,9 @@ class ZkWriter:
             return []
         following = image.producer_ids.next_producer_id
         if held is not None:
-            ours = held.broker == DUAL_WRITE_PRODUCER_BROKER and held.block_start == following
-            if ours or held.block_end + 1 == following:
+            # A broker writes the block that it took, a dual write the one that comes next.
+            ours = held.broker == DUAL_WRITE_PRODUCER_BROKER
+            if (held.block_start if ours else held.block_end + 1) == following:
                 return []
         return _write_producer_ids(image)
 

@@ -503,8 +503,10 @@ async def test_c34_producer_ids_are_written_so_that_none_is_given_out_twice(side
     }
     sides.set(paths.PRODUCER_ID_BLOCK, '{"version":1,"broker":1,"block_start":"5000","block_end":"5999"}')
     assert await sides.reconcile() == {}
-    sides.set(paths.PRODUCER_ID_BLOCK, '{"version":1,"broker":1,"block_start":"6000","block_end":"6999"}')
-    assert await sides.reconcile() == {"UpdateProducerId": 1}
+    for broker, first, last in ((1, 6000, 6999), (-1, 5000, 5999)):
+        block = {"version": 1, "broker": broker, "block_start": str(first), "block_end": str(last)}
+        sides.set(paths.PRODUCER_ID_BLOCK, json.dumps(block))
+        assert await sides.reconcile() == {"UpdateProducerId": 1}
 
 
 async def test_c12_c52_l5_acls_of_one_pattern_are_written_as_a_whole(sides: Sides) -> None:
