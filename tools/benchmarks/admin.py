@@ -39,9 +39,10 @@ TOPIC_PARTITIONS: Final = 1_000
 LED_PARTITIONS: Final = 10_000
 SIZES: Final = (1_000, 10_000, 100_000)
 QUICK_SIZES: Final = (1_000, 10_000)
+SIZE_RUNS_MIN: Final = 3
 SIZE_RUNS_MAX: Final = 7
 SIZE_PARTITIONS: Final = 30_000
-"""How many partitions all runs of one size have together, unless one run has more."""
+"""How many partitions all runs of one size have together, unless it needs more for the runs it has at least."""
 GROWTH_MAX: Final = 1.2
 SETTLE_S: Final = 4.0
 
@@ -167,7 +168,9 @@ def measure_sizes(args: argparse.Namespace, sizes: Sizes, makes: Sequence[str], 
 
 def size_plan(sizes: Sequence[int]) -> list[tuple[int, bool]]:
     """(size, whether it counts), in order: a warm-up, then small ones more often, as what disturbs is more to them."""
-    runs = [(size, True) for size in sizes for _ in range(max(1, min(SIZE_RUNS_MAX, SIZE_PARTITIONS // size)))]
+    runs = [
+        (size, True) for size in sizes for _ in range(max(SIZE_RUNS_MIN, min(SIZE_RUNS_MAX, SIZE_PARTITIONS // size)))
+    ]
     return [(sizes[0], False), (sizes[1], False), *runs]
 
 
@@ -190,7 +193,7 @@ def options(arguments: list[str] | None = None) -> argparse.Namespace:
     result = parser(__doc__.splitlines()[0])
     result.epilog = "example: tools/bench admin --quick --parts kraft"
     result.add_argument("--warmups", type=int, default=10, metavar="N", help="rounds that do not count (10)")
-    result.add_argument("--dual-warmups", type=int, default=4, metavar="N", help="the same in dual write (4)")
+    result.add_argument("--dual-warmups", type=int, default=3, metavar="N", help="the same in dual write (3)")
     result.add_argument("--parts", default="kraft,dual,sizes", metavar="P[,P]", help="kraft, dual, sizes (all)")
     result.add_argument("--quick", action="store_true", help="one warm-up, one run, no size above 10 000: a look only")
     args = result.parse_args(arguments)
