@@ -33,6 +33,10 @@ log = logging.getLogger(__name__)
 QUEUED_OPERATIONS_MAX = 10_000
 GROUP_OPERATIONS_MAX = 1_000
 GROUP_BYTES_MAX = 8 * 1024 * 1024
+LARGE_GROUP_BYTES = 64 * 1024
+"""From here on the records may not fit a socket at once: brokers need a while to take them in."""
+LARGE_GROUP_PAUSE_S = 0.01
+"""How long late publishers leave them in peace for it."""
 
 T = TypeVar("T")
 Operation: TypeAlias = Callable[[OperationContext], ControllerResult[T]]
@@ -331,6 +335,7 @@ class Writer:
         self._batches_bytes = 0
 
     async def _commit(self) -> None:
+        is_large = self._batches_bytes >= LARGE_GROUP_BYTES
         await self._append_batches()
         if self._epoch is None:
             for task in self._ran:
@@ -351,6 +356,8 @@ class Writer:
             # the same round as this task, before or after it, so they have all done so a round later.
             await trio.lowlevel.checkpoint()
             await trio.lowlevel.checkpoint()
+            if is_large:
+                await trio.sleep(LARGE_GROUP_PAUSE_S)
             for publish in self._late_publishers:
                 self._publish(publish, delta)
 
