@@ -250,12 +250,17 @@ class Migration:
         victim = max(self._brokers)
         node = self._brokers[victim]
         with self._stage(f"kill -9 of broker {victim}") as stage:
-            self._elect_preferred()  # so that the victim, which was restarted last, leads something
-            self.report.leaders_moved = sum(p["leader"] == victim for p in self._partitions())
+            led = self._elect_preferred()  # so that the victim, which was restarted last, leads something
+            self.report.leaders_moved = sum(p["leader"] == victim for p in led)
             killed = time.monotonic()
             node.kill()
+
+            def have_moved() -> bool:
+                now = self._partitions()
+                return self._is_complete(now) and not any(p["leader"] in (victim, -1) for p in now)
+
             self._wait(
-                lambda: not any(p["leader"] in (victim, -1) for p in self._partitions()),
+                have_moved,
                 f"all leaders of broker {victim} have moved",
                 LEADERS_MOVED_TIMEOUT_S,
             )
@@ -271,17 +276,21 @@ class Migration:
             self._elect_preferred()
             stage.detail = f"all in sync after {self.report.isr_restored_s:.1f} s, preferred leaders elected"
 
-    def _elect_preferred(self) -> None:
+    def _elect_preferred(self) -> list[dict[str, Any]]:
+        """Elect preferred leaders; the partitions as the broker told them that was the first to know."""
         outcome = self._shell.call("elect_leaders", type="preferred")
         refused = {tp: error for tp, error in outcome.items() if error not in ("NONE", "ELECTION_NOT_NEEDED")}
         if refused:
             raise LabError(f"preferred leaders were not elected: {refused}")
-        # The broker that is asked hears of it a little after the controller has answered.
-        self._wait(
-            lambda: all(p["leader"] == p["replicas"][0] for p in self._partitions()),
-            "all partitions are led by their preferred leaders",
-            LEADERS_MOVED_TIMEOUT_S,
-        )
+        led: list[dict[str, Any]] = []
+
+        def are_elected() -> bool:
+            led[:] = self._partitions()
+            return self._is_complete(led) and all(p["leader"] == p["replicas"][0] for p in led)
+
+        # Brokers hear of it a little after the controller has answered, and each call may ask another one.
+        self._wait(are_elected, "all partitions are led by their preferred leaders", LEADERS_MOVED_TIMEOUT_S)
+        return led
 
     def _move_brokers_on(self) -> None:
         controller = self.controller
@@ -386,6 +395,10 @@ class Migration:
             for name, topic in self._shell.call("describe_topics").items()
             for partition in topic["partitions"]
         ]
+
+    def _is_complete(self, partitions: list[dict[str, Any]]) -> bool:
+        """Whether the broker that was asked knows all topics yet."""
+        return self.scenario.topics <= {partition["topic"] for partition in partitions}
 
     def _not_whole(self) -> list[str]:
         """What is not led and in sync; a topic counts that the broker asked does not know yet."""

@@ -55,6 +55,7 @@ def test_a_zookeeper_cluster_in_use_moves_to_pykraft(
 ) -> None:
     code = main.main(["lab", "migrate", "--kafka", kafka, *arguments, "--json", "--folder", str(tmp_path / "lab")])
     output = capsys.readouterr()
+    assert output.out, output.err
     report = json.loads(output.out)
     failed = {check["name"]: check["problems"] for check in report["checks"] if not check["passed"]}
     assert (report["failure"], failed) == (None, {}), output.err

@@ -33,6 +33,7 @@ import org.apache.kafka.common.acl.AclBindingFilter;
 import org.apache.kafka.common.acl.AclOperation;
 import org.apache.kafka.common.acl.AclPermissionType;
 import org.apache.kafka.common.config.ConfigResource;
+import org.apache.kafka.common.errors.UnknownTopicOrPartitionException;
 import org.apache.kafka.common.protocol.Errors;
 import org.apache.kafka.common.quota.ClientQuotaAlteration;
 import org.apache.kafka.common.quota.ClientQuotaEntity;
@@ -212,12 +213,22 @@ public final class AdminShell {
         return await(admin().createPartitions(Map.of(r.get("name").asText(), wanted)).all());
     }
 
+    /** The topics named; else all that the broker asked knows, which may be fewer than another one has listed. */
     private Object describeTopics(JsonNode r) throws Exception {
-        Collection<String> names = r.has("names") ? strings(r.get("names"))
+        boolean named = r.has("names");
+        Collection<String> names = named ? strings(r.get("names"))
             : await(admin().listTopics(new ListTopicsOptions().listInternal(true)).names());
         Map<String, Object> reply = new LinkedHashMap<>();
-        Map<String, TopicDescription> found = await(admin().describeTopics(names).allTopicNames());
-        for (TopicDescription topic : found.values()) {
+        for (KafkaFuture<TopicDescription> asked : admin().describeTopics(names).topicNameValues().values()) {
+            TopicDescription topic;
+            try {
+                topic = await(asked);
+            } catch (ExecutionException e) {
+                if (!named && e.getCause() instanceof UnknownTopicOrPartitionException) {
+                    continue;
+                }
+                throw e;
+            }
             List<Object> partitions = new ArrayList<>();
             for (TopicPartitionInfo p : topic.partitions()) {
                 Map<String, Object> partition = new LinkedHashMap<>();
