@@ -236,7 +236,7 @@ def main() -> None:
         try:
             ensure(
                 version,
-                lambda line: print(line, file=sys.stderr),  # noqa: T201
+                lambda line: print(line, file=sys.stderr),  # noqa: T201  a program's progress
             )
             compiled(version)
         except LabError as error:

@@ -31,7 +31,7 @@ def changed(**place: object) -> dict[str, Any]:
     """The schema with one change: `at` is the way to an object, the other arguments are set in it (None removes)."""
     schema = copy.deepcopy(SCHEMA)
     spot: Any = schema
-    for step in place.pop("at", ()):  # type: ignore[attr-defined]
+    for step in place.pop("at", ()):  # type: ignore[attr-defined]  # `at` is a tuple
         spot = spot[step]
     for key, value in place.items():
         if value is None:

@@ -32,7 +32,7 @@ def die_on_entering(state: str) -> None:
             die()
         emit(self, event, **fields)
 
-    EventWriter.__call__ = emit_or_die  # type: ignore[method-assign]
+    EventWriter.__call__ = emit_or_die  # type: ignore[method-assign]  # to die there
 
 
 def die_while_copying() -> None:
@@ -48,7 +48,7 @@ def die_while_copying() -> None:
             die()
         return result
 
-    MetadataLog.append = append_or_die  # type: ignore[method-assign]
+    MetadataLog.append = append_or_die  # type: ignore[method-assign]  # to die there
 
 
 if __name__ == "__main__":

@@ -5,10 +5,12 @@ One cluster of two 3.9.1 brokers serves all tests of this module; a producer and
 
 from __future__ import annotations
 
+import operator
 import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +76,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, kafka_class_path: str) -> 
         }
         for broker_id in brokers:
             controller.process.wait_event(
-                lambda event, wanted=broker_id: event == {"event": "broker_unfenced", "broker_id": wanted},  # type: ignore[misc]
+                partial(operator.eq, {"event": "broker_unfenced", "broker_id": broker_id}),
                 f"unfenced broker {broker_id}",
                 DEADLINE_S,
             )

@@ -336,7 +336,10 @@ def proposal(text: str) -> str:
 
 def test_elections(sides: ToolSides) -> None:
     elect = ("leader-election", *B, "--election-type")
-    isr = lambda text: re.sub(r"Isr: 1,2|Isr: 2,1", "Isr: both", text)  # noqa: E731
+
+    def isr(text: str) -> str:
+        return re.sub(r"Isr: 1,2|Isr: 2,1", "Isr: both", text)
+
     one = ("--topic", "mover", "--partition", "0")
     sides.same("topics", *B, "--describe", "--topic", "mover", normal=isr, contains=["Replicas: 2,1	Isr: both"],
                settles=True)  # fmt: skip
@@ -416,7 +419,10 @@ def test_looking_at_logs_and_groups(sides: ToolSides) -> None:
         "records.json", '{"version":1,"partitions":[{"topic":"seen","partition":0,"offset":100}]}'
     ), contains=["low_watermark: 100"])  # fmt: skip
     same("get-offsets", *B, *two, "--time", "-2", contains=["seen:0:100"])
-    sizes = lambda text: re.sub(r'"size":\d+', '"size":<n>', text)  # noqa: E731
+
+    def sizes(text: str) -> str:
+        return re.sub(r'"size":\d+', '"size":<n>', text)
+
     same("log-dirs", *B, "--describe", "--topic-list", "seen", normal=sizes, contains=["seen-0", '"error":null'])
     same("consumer-groups", *B, "--list")
     reset = ("--reset-offsets", "--to-earliest", *two)

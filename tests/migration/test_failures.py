@@ -300,7 +300,7 @@ async def test_a_controller_that_is_taken_over_writes_nothing_more(autojump_cloc
 
         def take_over() -> None:
             another_takes_over(server, -1)  # noqa: B023  called in this round
-            after.append(everything_but_migration(server))  # noqa: B023
+            after.append(everything_but_migration(server))  # noqa: B023  called in this round
 
         port = Meddled(server.connect(), at, before=take_over)
         async with house(port) as h:

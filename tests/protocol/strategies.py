@@ -38,7 +38,7 @@ _LONG_BYTES: Final = st.sampled_from(LONG_LENGTHS).map(bytes)
 
 def messages(cls: type[Message], version: int, *, unknown_tags: bool) -> st.SearchStrategy[Message]:
     """Messages that this version can write, absent fields at their defaults."""
-    return structs(cls, version, unknown_tags and is_flexible(cls, version), True)  # type: ignore[return-value]
+    return structs(cls, version, unknown_tags and is_flexible(cls, version), True)  # type: ignore[return-value]  # of cls
 
 
 @functools.cache

@@ -22,8 +22,8 @@ REGISTRATION = BrokerRegistrationRequestData
 
 @pytest.mark.parametrize(("message", "version", "path", "reason"), [
     (REGISTRATION(broker_id=2**31), 4, "brokerId", "expected int32, got int 2147483648"),
-    (REGISTRATION(cluster_id=None), 4, "clusterId", "null, which version 4 cannot say"),  # type: ignore[arg-type]
-    (REGISTRATION(cluster_id=b"x"), 4, "clusterId", "expected a text, got bytes b'x'"),  # type: ignore[arg-type]
+    (REGISTRATION(cluster_id=None), 4, "clusterId", "null, which version 4 cannot say"),  # type: ignore[arg-type]  # wrong
+    (REGISTRATION(cluster_id=b"x"), 4, "clusterId", "expected a text, got bytes b'x'"),  # type: ignore[arg-type]  # wrong
     (REGISTRATION(cluster_id="\ud800"), 4, "clusterId", "not writable as UTF-8: surrogates not allowed at character 0"),
     (REGISTRATION(cluster_id="x" * 32768), 4, "clusterId", "length 32768 is above 32767"),
     (RequestHeaderData(client_id="x" * 32768), 1, "clientId", "length 32768 is above 32767"),
@@ -32,8 +32,8 @@ REGISTRATION = BrokerRegistrationRequestData
      "expected the 16 bytes of a uuid, got bytes b'xxxxxxxxxxxxxxx'"),
     (REGISTRATION(listeners=[Listener(), Listener(port=65536)]), 4, "listeners[1].port",
      "expected uint16, got int 65536"),
-    (REGISTRATION(listeners=None), 4, "listeners", "null, which version 4 cannot say"),  # type: ignore[arg-type]
-    (REGISTRATION(listeners=[None]), 4, "listeners[0]",  # type: ignore[list-item]
+    (REGISTRATION(listeners=None), 4, "listeners", "null, which version 4 cannot say"),  # type: ignore[arg-type]  # wrong
+    (REGISTRATION(listeners=[None]), 4, "listeners[0]",  # type: ignore[list-item]  # wrong
      "expected Listener, got NoneType None"),
     (REGISTRATION(features=[Feature(unknown_tagged_fields=((1, b""), (1, b"")))]), 4, "features[0].taggedFields",
      "tag 1 is there twice"),

@@ -62,7 +62,7 @@ def _world(_path: str) -> ZkAcls:
     return WORLD_ALL
 
 
-@given(st.lists(ops, max_size=5), st.sampled_from(["", "/root", "/a/b"]))
+@given(st.lists(ops, max_size=5), st.sampled_from(["", "/base", "/a/b"]))
 def test_a_multi_has_the_bytes_kazoo_gives_it_and_its_size_is_never_underestimated(
     transaction: list[Op], root: str
 ) -> None:
@@ -91,11 +91,11 @@ def test_results_of_an_applied_and_of_a_failed_multi() -> None:
     header = struct.Struct("!iBi")
     end = header.pack(-1, 1, -1)
     applied = (
-        header.pack(jute.CREATE, 0, 0) + struct.pack("!i7s", 7, b"/root/a")
+        header.pack(jute.CREATE, 0, 0) + struct.pack("!i7s", 7, b"/base/a")
         + header.pack(jute.SET_DATA, 0, 0) + STAT_BYTES
         + header.pack(jute.CHECK, 0, 0) + header.pack(jute.DELETE, 0, 0) + end
     )  # fmt: skip
-    assert jute.decode_multi(b"xx" + applied, 2, jute.Chroot("/root")) == [
+    assert jute.decode_multi(b"xx" + applied, 2, jute.Chroot("/base")) == [
         OpResult(ZkCode.OK, path="/a"), OpResult(ZkCode.OK, stat=STAT), OpResult(ZkCode.OK), OpResult(ZkCode.OK),
     ]  # fmt: skip
     codes = [0, -103, -2, -9999]
