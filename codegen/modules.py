@@ -19,7 +19,9 @@ _TYPES: Final = {
     "bytes": "bytes",
     "records": "bytes",
 }
-_RESERVED: Final = frozenset({"Struct", "Message", "UnknownTaggedFields", "Uuid", "ZERO_UUID", "msgspec"})
+_RESERVED: Final = frozenset(
+    {"Struct", "FrozenStruct", "Message", "UnknownTaggedFields", "Uuid", "ZERO_UUID", "msgspec"}
+)
 
 
 def module_name(message: Message) -> str:
@@ -34,8 +36,10 @@ def module_text(message: Message) -> str:
         if struct.name in _RESERVED or struct.name == message.class_name:
             raise ValueError(f"{message.name}: a struct cannot be called {struct.name!r}")
     folder = "records" if message.is_record else "messages"
-    body = ["\n".join(_class_lines(struct.name, "Struct", struct.fields, message)) for struct in structs]
-    body.append("\n".join(_class_lines(message.class_name, "Message", message.fields, message)))
+    frozen = _frozen(message)
+    bases = {struct.name: "FrozenStruct" if struct.name in frozen else "Struct" for struct in structs}
+    body = [_class_text(struct.name, bases[struct.name], struct.fields, message) for struct in structs]
+    body.append(_class_text(message.class_name, "Message", message.fields, message))
     code = "\n\n\n".join(body)
     return "\n".join(
         (
@@ -44,7 +48,7 @@ def module_text(message: Message) -> str:
             "from __future__ import annotations",
             "",
             *(["import msgspec", ""] if "msgspec.field" in code else []),
-            *_imports(message, code, bool(structs)),
+            *_imports(message, code, set(bases.values())),
             "",
             "",
             code,
@@ -61,10 +65,21 @@ def _summary(message: Message) -> str:
     return f"{message.name}: {kind}{key}, {word} {message.versions}, {flexible}."
 
 
-def _imports(message: Message, code: str, structs: bool) -> Iterator[str]:
-    names = ["Message"]
-    if structs:
-        names.append("Struct")
+def _every_field(message: Message) -> tuple[Field, ...]:
+    return (*message.fields, *(field for struct in message.structs() for field in struct.fields))
+
+
+def _frozen(message: Message) -> set[str]:
+    """The structs that messages share where they are absent: those of tagged fields that cannot be null."""
+    return {
+        field.element
+        for field in _every_field(message)
+        if field.struct is not None and field.tag is not None and not field.is_array and field.default is not None
+    }
+
+
+def _imports(message: Message, code: str, bases: set[str]) -> Iterator[str]:
+    names = sorted({"Message", *bases})
     if "UnknownTaggedFields" in code:
         names.append("UnknownTaggedFields")
     yield f"from pykraft.protocol._message import {', '.join(names)}"
@@ -74,12 +89,16 @@ def _imports(message: Message, code: str, structs: bool) -> Iterator[str]:
 
 
 def _uses_uuid(message: Message) -> bool:
-    every = (*message.fields, *(field for struct in message.structs() for field in struct.fields))
-    return any(field.element == "uuid" for field in every)
+    return any(field.element == "uuid" for field in _every_field(message))
+
+
+def _class_text(name: str, base: str, fields: tuple[Field, ...], message: Message) -> str:
+    return "\n".join(_class_lines(name, base, fields, message))
 
 
 def _class_lines(name: str, base: str, fields: tuple[Field, ...], message: Message) -> Iterator[str]:
-    yield f"class {name}({base}):"
+    frozen = _frozen(message)
+    yield f"class {name}({base}{', frozen=True' * (base == 'FrozenStruct')}):"
     if base == "Message":
         if message.api_key is not None:
             yield f"    API_KEY = {message.api_key}"
@@ -90,7 +109,7 @@ def _class_lines(name: str, base: str, fields: tuple[Field, ...], message: Messa
             yield f"    FLEXIBLE_FROM = {message.flexible.lowest}"
         yield ""
     for field in fields:
-        yield f"    {attribute(field.name)}: {_annotation(field)} = {_default(field)}"
+        yield f"    {attribute(field.name)}: {_annotation(field)} = {_default(field, frozen)}"
     if message.flexible:
         yield "    unknown_tagged_fields: UnknownTaggedFields = ()"
     if fields:
@@ -109,11 +128,13 @@ def _annotation(field: Field) -> str:
     return f"{found} | None" if field.nullable or field.default is None else found
 
 
-def _default(field: Field) -> str:
+def _default(field: Field, frozen: set[str]) -> str:
     if field.default is None:
         return "None"
     if field.is_array:
         return "[]"
+    if field.struct in frozen:
+        return f"{field.struct}()"
     if field.struct is not None:
         return f"msgspec.field(default_factory={field.struct})"
     if field.type == "uuid":

@@ -21,7 +21,7 @@ from pykraft.protocol._layout import (
     tagged,
     untagged,
 )
-from pykraft.protocol._message import Message, Struct
+from pykraft.protocol._message import AnyStruct, Message
 from pykraft.protocol.errors import DecodeError, EncodeError
 
 M = TypeVar("M", bound=Message)
@@ -63,7 +63,7 @@ class _Reader:
         self.flexible = flexible
         self.p = start
 
-    def struct(self, cls: type[Struct], path: str) -> dict[str, Any]:
+    def struct(self, cls: type[AnyStruct], path: str) -> dict[str, Any]:
         top = issubclass(cls, Message)
         values = {}
         for field in untagged(cls, self.version):
@@ -73,7 +73,7 @@ class _Reader:
             values.update(self.tags(cls, path, top))
         return values
 
-    def tags(self, cls: type[Struct], path: str, top: bool) -> dict[str, Any]:
+    def tags(self, cls: type[AnyStruct], path: str, top: bool) -> dict[str, Any]:
         known = {field.tag: field for field in tagged(cls, self.version)}
         values: dict[str, Any] = {}
         unknown = []
@@ -102,7 +102,7 @@ class _Reader:
                 raise DecodeError(path_of, at, f"tag {tag} says {size} bytes, its field takes {self.p - stop + size}")
         return {**values, "unknown_tagged_fields": tuple(unknown)}
 
-    def made(self, cls: type[Struct], path: str) -> Struct:
+    def made(self, cls: type[AnyStruct], path: str) -> AnyStruct:
         return cls(**self.struct(cls, path))
 
     def field(self, field: Field, path: str, compact: bool) -> Any:
@@ -199,7 +199,7 @@ class _Writer:
         self.version = version
         self.flexible = flexible
 
-    def struct(self, cls: type[Struct], value: object, path: str) -> bytes:
+    def struct(self, cls: type[AnyStruct], value: object, path: str) -> bytes:
         if not isinstance(value, cls):
             raise EncodeError(path, f"expected {cls.__name__}, got {_described(value)}")
         top = issubclass(cls, Message)

@@ -20,7 +20,7 @@ from pykraft.protocol._layout import (
     tagged,
     untagged,
 )
-from pykraft.protocol._message import Message, Struct
+from pykraft.protocol._message import AnyStruct, Message
 from pykraft.protocol._runs import RUN_MIN, ReadRuns, WriteRuns
 from pykraft.protocol._source import default_source, not_default
 
@@ -66,7 +66,7 @@ def run_examples(cls: type[Message], version: int) -> Iterator[str]:
             yield title + source(struct_class, version, flexible, shape)
 
 
-def _in_runs(cls: type[Struct], version: int) -> Iterator[type[Struct]]:
+def _in_runs(cls: type[AnyStruct], version: int) -> Iterator[type[AnyStruct]]:
     for field in layout(cls):
         if field.struct is not None and version in field.versions:
             if field.is_array and _run_source.suits(field.struct, version):
@@ -94,7 +94,7 @@ class _Emitter:
     def array(self, char: str) -> str:
         return self.packers.setdefault(f'ARRAYS["{char}"]', f"{_ARRAY_NAMES[char]}s")
 
-    def runs(self, kind: str, cls: type[Struct]) -> str:
+    def runs(self, kind: str, cls: type[AnyStruct]) -> str:
         made = f"{kind}({cls.__name__}, {self.version}, {self.flexible}).{kind.removesuffix('Runs').lower()}"
         return self.packers.setdefault(made, f"runs{len(self.packers)}")
 
@@ -175,7 +175,7 @@ class _Reader(_Emitter):
     def take(self, char: str, target: str) -> None:
         self.pending.append((char, target))
 
-    def struct(self, cls: type[Struct], depth: int) -> str:
+    def struct(self, cls: type[AnyStruct], depth: int) -> str:
         """Emit the reading of a struct; gives the expression that makes it."""
         present = untagged(cls, self.version)
         for field in present:
@@ -211,7 +211,7 @@ class _Reader(_Emitter):
         else:
             self.sized(field, target, depth, compact, nullable)
 
-    def nullable_struct(self, is_null: str, cls: type[Struct], target: str, depth: int) -> None:
+    def nullable_struct(self, is_null: str, cls: type[AnyStruct], target: str, depth: int) -> None:
         self.emit(f"if {is_null}:")
         self.emit(f"    {target} = None")
         self.emit("else:")
@@ -265,7 +265,7 @@ class _Reader(_Emitter):
             self.emit(f"{target} = [*{self.array(char)}[n].unpack_from(data, p)]")
             self.emit("p += n" if _ITEM_SIZE[char] == 1 else f"p += n * {_ITEM_SIZE[char]}")
 
-    def struct_array(self, field: Field, cls: type[Struct], target: str, depth: int, length: str) -> None:
+    def struct_array(self, field: Field, cls: type[AnyStruct], target: str, depth: int, length: str) -> None:
         smallest = max(1, size_min(cls, self.version, self.flexible))
         self.emit(f"n = {length}") if length != "n" else None
         self.emit(f"if n * {smallest} > end - p:")
@@ -398,7 +398,7 @@ class _Writer(_Emitter):
             self.emit(f"{self.sink}({self.packed()})")
             self.pending.clear()
 
-    def struct(self, cls: type[Struct], value: str, depth: int) -> None:
+    def struct(self, cls: type[AnyStruct], value: str, depth: int) -> None:
         for field in layout(cls):
             if self.version not in field.versions:
                 if not field.ignorable:
@@ -432,7 +432,7 @@ class _Writer(_Emitter):
         else:
             self.pending.append((FIXED[field.kind], value))
 
-    def nullable_struct(self, cls: type[Struct], depth: int, absent: str, present: str) -> None:
+    def nullable_struct(self, cls: type[AnyStruct], depth: int, absent: str, present: str) -> None:
         self.wrote = True
         self.emit(f"if x_{depth} is None:")
         self.emit(f"    {self.sink}({absent})")
@@ -500,7 +500,7 @@ class _Writer(_Emitter):
             self.emit(f"if {name}:")
             self.emit(f"    {self.sink}({self.array(FIXED[field.kind])}[len({name})].pack(*{name}))")
 
-    def repeated_structs(self, cls: type[Struct], name: str, depth: int) -> None:
+    def repeated_structs(self, cls: type[AnyStruct], name: str, depth: int) -> None:
         """An array inside of array elements: when it is the very list that the element before had, its bytes are too.
 
         Answers that tell the same of many things share a list, such as the configs of new topics.
@@ -516,7 +516,7 @@ class _Writer(_Emitter):
         self.emit(f"{last}, {last}_to, {last}_bytes = {name}, len({_OUT}), b''")
         self.indent -= 1
 
-    def structs(self, cls: type[Struct], name: str, depth: int) -> None:
+    def structs(self, cls: type[AnyStruct], name: str, depth: int) -> None:
         in_runs = _run_source.suits(cls, self.version)
         if in_runs:
             self.emit(f"i_{depth} = 0")
@@ -535,7 +535,7 @@ class _Writer(_Emitter):
             self.emit(f"i_{depth} += {BETWEEN_RUNS}")
             self.indent -= 1
 
-    def tags(self, cls: type[Struct], value: str, depth: int) -> None:
+    def tags(self, cls: type[AnyStruct], value: str, depth: int) -> None:
         """The block of tagged fields: those that are not default, and the unknown ones that were kept."""
         alone, self.wrote = depth == 0 and not self.wrote, True
         known = tagged(cls, self.version)

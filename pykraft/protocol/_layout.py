@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import struct
 import sys
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -10,7 +9,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from pykraft.protocol._versions import NONE, Versions, parse_versions
 
 if TYPE_CHECKING:
-    from pykraft.protocol._message import Message, Struct
+    from collections.abc import Iterator
+
+    from pykraft.protocol._message import AnyStruct, Message
 
 # struct format characters of the types that always take the same number of bytes
 FIXED: Final = {
@@ -35,7 +36,7 @@ class Field(NamedTuple):
     attr: str
     kind: str
     is_array: bool
-    struct: type[Struct] | None
+    struct: type[AnyStruct] | None
     versions: Versions
     nullable: Versions
     tag: int
@@ -51,16 +52,33 @@ class Field(NamedTuple):
         return value is None if self.default is None else value == self.default
 
 
-@functools.cache
-def layout(cls: type[Struct]) -> tuple[Field, ...]:
+# By class. Not by `functools.cache`: mypy does not take `type[AnyStruct]` for something that can be hashed.
+_LAYOUTS: Final[dict[type[AnyStruct], tuple[Field, ...]]] = {}
+_BY_NAME: Final[dict[type[AnyStruct], dict[str, Field]]] = {}
+
+
+def layout(cls: type[AnyStruct]) -> tuple[Field, ...]:
     """The fields of a class in wire order."""
+    found = _LAYOUTS.get(cls)
+    if found is None:
+        found = _LAYOUTS[cls] = tuple(_fields(cls))
+    return found
+
+
+def fields_by_name(cls: type[AnyStruct]) -> dict[str, Field]:
+    """The fields of a class by Kafka's JSON names."""
+    found = _BY_NAME.get(cls)
+    if found is None:
+        found = _BY_NAME[cls] = {field.name: field for field in layout(cls)}
+    return found
+
+
+def _fields(cls: type[AnyStruct]) -> Iterator[Field]:
     module = vars(sys.modules[cls.__module__])
     blank = cls()
     lines = [line for line in cls.WIRE.splitlines() if line.strip()]
-    return tuple(
-        _field(line.split(), attr, module, getattr(blank, attr))
-        for line, attr in zip(lines, cls.__struct_fields__, strict=False)
-    )
+    for line, attr in zip(lines, cls.__struct_fields__, strict=False):
+        yield _field(line.split(), attr, module, getattr(blank, attr))
 
 
 def _field(words: list[str], attr: str, module: dict[str, object], default: object) -> Field:
@@ -95,18 +113,18 @@ def field_is_flexible(field: Field, flexible: bool, version: int) -> bool:
     return flexible if field.flexible is None else version in field.flexible
 
 
-def untagged(cls: type[Struct], version: int) -> list[Field]:
+def untagged(cls: type[AnyStruct], version: int) -> list[Field]:
     """The fields of a version that stand in line."""
     return [field for field in layout(cls) if version in field.versions and version not in field.tagged]
 
 
-def tagged(cls: type[Struct], version: int) -> list[Field]:
+def tagged(cls: type[AnyStruct], version: int) -> list[Field]:
     """The tagged fields of a version, in the order of their tags."""
     found = [field for field in layout(cls) if version in field.versions and version in field.tagged]
     return sorted(found, key=lambda field: field.tag)
 
 
-def size_min(cls: type[Struct], version: int, flexible: bool) -> int:
+def size_min(cls: type[AnyStruct], version: int, flexible: bool) -> int:
     """The fewest bytes this struct can take."""
     total = 1 if flexible else 0
     for field in untagged(cls, version):
@@ -120,7 +138,7 @@ def size_min(cls: type[Struct], version: int, flexible: bool) -> int:
     return total
 
 
-def has_tagged_fields(cls: type[Struct]) -> bool:
+def has_tagged_fields(cls: type[AnyStruct]) -> bool:
     """Whether the class keeps unknown tagged fields, which it does when any version is flexible."""
     return "unknown_tagged_fields" in cls.__struct_fields__
 
@@ -132,6 +150,7 @@ __all__ = [
     "STRING_BYTES_MAX",
     "Field",
     "field_is_flexible",
+    "fields_by_name",
     "has_tagged_fields",
     "is_flexible",
     "layout",

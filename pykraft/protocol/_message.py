@@ -1,4 +1,4 @@
-"""What every generated class is: a msgspec Struct that knows its own layout on the wire."""
+"""What every generated class is: a msgspec struct that knows its own layout on the wire."""
 
 from __future__ import annotations
 
@@ -13,14 +13,26 @@ from pykraft.protocol._codecs import Decoder, Encoder, decoders, encoders
 UnknownTaggedFields: TypeAlias = tuple[tuple[int, bytes], ...]
 
 
-class Struct(msgspec.Struct, gc=False):
-    """A struct of a message. `WIRE` holds its fields in wire order, one a line, in the order of its attributes:
-    Kafka's JSON name, type, versions, then what applies of `null=VERSIONS` (may be null), `tag=TAG:VERSIONS`
-    (is a tagged field), `ignorable` (left out without complaint of versions that lack it), `flexible=VERSIONS`
-    (its own flexible versions). The format is that of the schema files of Kafka's generator.
+class AnyStruct:
+    """What all structs of messages have in common. `WIRE` holds their fields in wire order, one a line, in the order
+    of the attributes: Kafka's JSON name, type, versions, then what applies of `null=VERSIONS` (may be null),
+    `tag=TAG:VERSIONS` (is a tagged field), `ignorable` (left out without complaint of versions that lack it),
+    `flexible=VERSIONS` (its own flexible versions). The format is that of the schema files of Kafka's generator.
     """
 
+    __slots__ = ()
     WIRE: ClassVar[str] = ""
+    # As msgspec gives it: the names of the attributes.
+    __struct_fields__: ClassVar[tuple[str, ...]]
+
+
+class Struct(AnyStruct, msgspec.Struct, gc=False):
+    """A struct of a message."""
+
+
+class FrozenStruct(AnyStruct, msgspec.Struct, gc=False, frozen=True):
+    """A struct of a tagged field. Where the field is absent all messages share one default, so that it cannot be
+    changed: another struct takes its place."""
 
 
 class Message(Struct):

@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 
 from pykraft.protocol import _wire
 from pykraft.protocol._layout import FIXED, Field, field_is_flexible, has_tagged_fields, layout, tagged, untagged
-from pykraft.protocol._message import Struct
+from pykraft.protocol._message import AnyStruct
 from pykraft.protocol._source import default_source, not_default
 
 # The lengths in an element, in the order of its fields; -1 is null.
@@ -24,7 +24,7 @@ def is_sized(field: Field) -> bool:
     return field.is_array or field.kind in ("string", "bytes", "records")
 
 
-def suits(cls: type[Struct], version: int) -> bool:
+def suits(cls: type[AnyStruct], version: int) -> bool:
     """Whether structs of this class can come in runs.
 
     They have no structs inside and no arrays but of numbers, except arrays that may be null and often are.
@@ -46,7 +46,7 @@ def prefix(field: Field, length: int, compact: bool) -> bytes:
 class _Plan:
     """The elements of a shape: for each untagged field its prefix, length and format."""
 
-    def __init__(self, cls: type[Struct], version: int, flexible: bool, shape: Shape) -> None:
+    def __init__(self, cls: type[AnyStruct], version: int, flexible: bool, shape: Shape) -> None:
         self.cls = cls
         self.version = version
         self.flexible = flexible
@@ -84,12 +84,12 @@ def content_size(field: Field, length: int) -> int:
     return length * (struct.calcsize(">" + FIXED[field.kind]) if field.is_array else 1)
 
 
-def marks(cls: type[Struct], version: int, flexible: bool, shape: Shape) -> tuple[list[Mark], int]:
+def marks(cls: type[AnyStruct], version: int, flexible: bool, shape: Shape) -> tuple[list[Mark], int]:
     """The bytes that are the same in every element of a shape, and the size of an element."""
     return _Plan(cls, version, flexible, shape).marks()
 
 
-def reader(cls: type[Struct], version: int, flexible: bool, shape: Shape) -> str:
+def reader(cls: type[AnyStruct], version: int, flexible: bool, shape: Shape) -> str:
     """The source of `read(data, p, n) -> elements`: those of the n at p that have this shape, up to the first other."""
     plan = _Plan(cls, version, flexible, shape)
     places, size = plan.marks()
@@ -143,22 +143,15 @@ def reader(cls: type[Struct], version: int, flexible: bool, shape: Shape) -> str
     )
 
 
-def _arguments(cls: type[Struct], made: dict[str, str]) -> list[str]:
-    """What a struct is made with, fields at their default left out where that is faster: msgspec makes them itself."""
-    fields = list(layout(cls))
-    while fields and made.get(fields[-1].attr, default_source(fields[-1])) == default_source(fields[-1]):
-        fields.pop()
-    structs = [number for number, field in enumerate(fields) if field.attr not in made and field.struct is not None]
-    first = structs[0] if structs else len(fields)
-    named = [field for field in fields[first:] if made.get(field.attr, default_source(field)) != default_source(field)]
-    # A name costs half of what is saved by a struct that is not made in Python.
-    if len(named) > len(structs):
-        first, named = len(fields), []
-    arguments = [made.get(field.attr) or default_source(field) for field in fields[:first]]
-    return arguments + [f"{field.attr}={made[field.attr]}" for field in named]
+def _arguments(cls: type[AnyStruct], made: dict[str, str]) -> list[str]:
+    """What a struct is made with; msgspec makes the last fields itself when they are at their default."""
+    arguments = [made.get(field.attr) or default_source(field) for field in layout(cls)]
+    while arguments and arguments[-1] == default_source(layout(cls)[len(arguments) - 1]):
+        arguments.pop()
+    return arguments
 
 
-def writer(cls: type[Struct], version: int, flexible: bool, shape: Shape) -> str:
+def writer(cls: type[AnyStruct], version: int, flexible: bool, shape: Shape) -> str:
     """The source of `write(elements, w)`: writes those of this shape, raises at the first that is not."""
     plan = _Plan(cls, version, flexible, shape)
     before: list[str] = []
@@ -192,7 +185,7 @@ def _repeated(field: Field, count: int) -> str:
     return f"{count}{FIXED[field.kind]}" if count else ""
 
 
-def example(cls: type[Struct], version: int) -> Shape:
+def example(cls: type[AnyStruct], version: int) -> Shape:
     """Lengths to show the code with: three in each array, null where structs may be in it, texts of eight bytes."""
     return tuple(
         8 if not field.is_array else 3 if field.kind in FIXED else -1
@@ -201,7 +194,7 @@ def example(cls: type[Struct], version: int) -> Shape:
     )
 
 
-def _absent(cls: type[Struct], version: int) -> list[str]:
+def _absent(cls: type[AnyStruct], version: int) -> list[str]:
     """The conditions under which a version cannot say what its elements hold."""
     return [
         not_default(field, f"e.{field.attr}")

@@ -16,7 +16,7 @@ from typing import Any, Final, Generic, TypeAlias, TypeVar
 from pykraft.protocol import _run_source, _source
 from pykraft.protocol._codecs import WRITE_FAILURES, Misfit
 from pykraft.protocol._layout import FIXED, Field, field_is_flexible, untagged
-from pykraft.protocol._message import Struct
+from pykraft.protocol._message import AnyStruct
 from pykraft.protocol._run_source import Mark, Shape, content_size, is_sized
 from pykraft.protocol._wire import read_varint
 
@@ -51,7 +51,7 @@ def alike(data: bytes, p: int, stop: int, size: int, marks: Sequence[Mark]) -> i
 class _Shapes(Generic[F]):
     """The compiled code for the shapes of one struct in one version."""
 
-    def __init__(self, cls: type[Struct], version: int, flexible: bool) -> None:
+    def __init__(self, cls: type[AnyStruct], version: int, flexible: bool) -> None:
         self.cls = cls
         self.version = version
         self.flexible = flexible
@@ -84,7 +84,7 @@ class _Shapes(Generic[F]):
 class ReadRuns(_Shapes[Read]):
     """Reads the runs of elements that an array, or the rest of one, begins with."""
 
-    def __init__(self, cls: type[Struct], version: int, flexible: bool) -> None:
+    def __init__(self, cls: type[AnyStruct], version: int, flexible: bool) -> None:
         super().__init__(cls, version, flexible)
         self.last: tuple[Read, int] = (_reads_nothing, 1)
         self.window = WINDOW_MIN  # as large as the last run was long
@@ -157,7 +157,7 @@ def _length(data: bytes, p: int, compact: bool, short: bool) -> tuple[int, int]:
 class WriteRuns(_Shapes[Write]):
     """Writes the runs of elements that an array, or the rest of one, begins with."""
 
-    def __init__(self, cls: type[Struct], version: int, flexible: bool) -> None:
+    def __init__(self, cls: type[AnyStruct], version: int, flexible: bool) -> None:
         super().__init__(cls, version, flexible)
         self.last: Write = _writes_nothing
 

@@ -7,20 +7,22 @@ import sys
 from typing import Any, Final
 
 from pykraft.protocol._codecs import Misfit
-from pykraft.protocol._layout import Field
-from pykraft.protocol._message import Struct
+from pykraft.protocol._layout import Field, layout
+from pykraft.protocol._message import AnyStruct, FrozenStruct
 
-# Begins the name of the struct that others are compared with to know whether they are the default.
+# Begins the name of the struct that is the default of its class.
 _DEFAULT: Final = "DEFAULT_"
 
 
-def run(source: str, cls: type[Struct], name: str, given: dict[str, Any]) -> Any:
+def run(source: str, cls: type[AnyStruct], name: str, given: dict[str, Any]) -> Any:
     """Run the source beside the classes of a message's module and what is given; gives the function of that name."""
     module = vars(sys.modules[cls.__module__])
+    structs = [found for found in module.values() if isinstance(found, type) and issubclass(found, AnyStruct)]
     defaults = {
-        f"{_DEFAULT}{found.__name__}": found()
-        for found in module.values()
-        if isinstance(found, type) and issubclass(found, Struct)
+        f"{_DEFAULT}{type(field.default).__name__}": field.default
+        for found in structs
+        for field in layout(found)
+        if isinstance(field.default, AnyStruct)
     }
     space: dict[str, Any] = {**module, **defaults, "Packer": struct.Struct, "Misfit": Misfit, **given}
     exec(compile(source, f"<{name} {cls.__name__}>", "exec"), space)
@@ -28,8 +30,10 @@ def run(source: str, cls: type[Struct], name: str, given: dict[str, Any]) -> Any
 
 
 def default_source(field: Field) -> str:
-    """A fresh default of a field, as source."""
-    return f"{type(field.default).__name__}()" if isinstance(field.default, Struct) else repr(field.default)
+    """The default of a field, as source: a new one if it can be changed."""
+    if isinstance(field.default, FrozenStruct):
+        return f"{_DEFAULT}{type(field.default).__name__}"
+    return f"{type(field.default).__name__}()" if isinstance(field.default, AnyStruct) else repr(field.default)
 
 
 def not_default(field: Field, value: str) -> str:
@@ -42,6 +46,7 @@ def not_default(field: Field, value: str) -> str:
         return f"not {value}"
     if field.default == [] and not field.nullable:
         return f"len({value})"  # which a null fails at
-    if isinstance(field.default, Struct):
-        return f"{value} != {_DEFAULT}{type(field.default).__name__}"
+    if isinstance(field.default, AnyStruct):
+        default = f"{_DEFAULT}{type(field.default).__name__}"
+        return f"({value} is not {default} and {value} != {default})"
     return f"{value} != {default_source(field)}"

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import base64
 import binascii
-import functools
 import math
 from collections.abc import Callable
 from typing import Any, Final, TypeAlias, TypeVar
 
 from pykraft.protocol._codecs import check_version
-from pykraft.protocol._layout import NONE, Field, layout
-from pykraft.protocol._message import Message, Struct
+from pykraft.protocol._layout import NONE, Field, fields_by_name, layout
+from pykraft.protocol._message import AnyStruct, Message
 from pykraft.protocol.errors import EncodeError, JsonError
 from pykraft.protocol.uuids import uuid_from_text, uuid_to_text
 
@@ -48,16 +47,11 @@ def from_json(cls: type[M], obj: object, version: int) -> M:
     return _struct_from_json(cls, obj, version, cls.__name__)
 
 
-def _inner(path: str, name: str, cls: type[Struct]) -> str:
+def _inner(path: str, name: str, cls: type[AnyStruct]) -> str:
     return name if issubclass(cls, Message) else f"{path}.{name}"
 
 
-@functools.cache
-def _by_name(cls: type[Struct]) -> dict[str, Field]:
-    return {field.name: field for field in layout(cls)}
-
-
-def _struct_to_json(value: Struct, cls: type[Struct], version: int, path: str, records: bool) -> Json:
+def _struct_to_json(value: AnyStruct, cls: type[AnyStruct], version: int, path: str, records: bool) -> Json:
     found: Json = {}
     for field in layout(cls):
         item = getattr(value, field.attr)
@@ -102,13 +96,13 @@ def _base64(value: Any) -> str:
     return base64.b64encode(value).decode("ascii")
 
 
-S = TypeVar("S", bound=Struct)
+S = TypeVar("S", bound=AnyStruct)
 
 
 def _struct_from_json(cls: type[S], obj: object, version: int, path: str) -> S:
     if not isinstance(obj, dict):
         raise JsonError(path, f"expected an object, got {_described(obj)}")
-    fields = _by_name(cls)
+    fields = fields_by_name(cls)
     values = {}
     for name, item in obj.items():
         field = fields.get(name)

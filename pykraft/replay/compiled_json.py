@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from pykraft.protocol._layout import Field, layout
-from pykraft.protocol._message import Message, Struct
+from pykraft.protocol._message import AnyStruct, Message
 from pykraft.protocol.java_double import java_double
 from pykraft.protocol.uuids import uuid_to_text
 from pykraft.replay.json_text import string_text
@@ -67,9 +67,9 @@ class _Functions:
         self.version = version
         self.lines: list[str] = []
         self.defaults: dict[str, Any] = {}
-        self.names: dict[type[Struct], str] = {}
+        self.names: dict[type[AnyStruct], str] = {}
 
-    def function(self, cls: type[Struct]) -> str:
+    def function(self, cls: type[AnyStruct]) -> str:
         if cls in self.names:
             return self.names[cls]
         name = self.names[cls] = f"json_of_{cls.__name__}"

@@ -27,7 +27,7 @@ from pykraft.log.epochs import EpochCache, OffsetAndEpoch
 from pykraft.log.metadata_log import DIRECTORY_NAME
 from pykraft.log.quorum_state import read_quorum_state, write_quorum_state
 from pykraft.log.segment import segment_name
-from pykraft.protocol._message import Message, Struct
+from pykraft.protocol._message import AnyStruct, Message
 from pykraft.protocol.messages.leader_change_message import LeaderChangeMessage
 from pykraft.protocol.messages.voters_record import VotersRecord
 from pykraft.protocol.record_frame import ApiMessageAndVersion, decode_record, encode_record
@@ -186,7 +186,7 @@ class Editor:
             self.names.rewrite(message)
         self._rewrite_fields(message)
 
-    def _rewrite_fields(self, struct: Struct) -> None:
+    def _rewrite_fields(self, struct: AnyStruct) -> None:
         for name in struct.__struct_fields__:
             value = getattr(struct, name)
             if name in NODE_ID_FIELDS:
@@ -195,7 +195,7 @@ class Editor:
                 setattr(struct, name, [self._node(one) for one in value])
             elif name == "broker_epoch":
                 setattr(struct, name, self.new_offset(value))
-            elif isinstance(value, list) and value and isinstance(value[0], Struct):
+            elif isinstance(value, list) and value and isinstance(value[0], AnyStruct):
                 for one in value:
                     self._rewrite_fields(one)
         if self._edits.hosts and hasattr(struct, "host") and hasattr(struct, "port"):

@@ -13,7 +13,7 @@ import construct
 from pykraft.log import layout
 from pykraft.log.batch import ControlRecordType, batch_crc
 from pykraft.protocol._layout import FIXED, Field, tagged, untagged
-from pykraft.protocol._message import Message, Struct
+from pykraft.protocol._message import AnyStruct, Message
 from pykraft.protocol.api import record_class
 from pykraft.protocol.errors import ProtocolError
 from pykraft.protocol.uuids import uuid_to_text
@@ -161,7 +161,7 @@ class _Reader:
             rest = self._data[self.position : stop]
             yield Part(self.position, rest, 4, "(left over)", f"{len(rest)} bytes", error=True)
 
-    def _struct(self, cls: type[Struct], version: int, depth: int) -> Iterator[Part]:
+    def _struct(self, cls: type[AnyStruct], version: int, depth: int) -> Iterator[Part]:
         for field in untagged(cls, version):
             yield from self._field(field, version, depth)
         at = self.position

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pykraft.protocol._layout import Field, layout
-from pykraft.protocol._message import Message, Struct
+from pykraft.protocol._message import AnyStruct, Message
 from pykraft.protocol.record_frame import decode_record
 from pykraft.protocol.uuids import uuid_to_text
 from pykraft.replay.record_text import type_name
@@ -106,6 +106,6 @@ def _value(value: Any, field: Field) -> Any:
     if field.is_array:
         one = field._replace(is_array=False)
         return [_value(item, one) for item in value]
-    if isinstance(value, Struct):
+    if isinstance(value, AnyStruct):
         return {inner.name: _value(getattr(value, inner.attr), inner) for inner in layout(type(value))}
     return uuid_to_text(value) if field.kind == "uuid" else value

@@ -10,7 +10,7 @@ import functools
 import re
 from typing import Final, NamedTuple
 
-from pykraft.protocol._message import Message, Struct
+from pykraft.protocol._message import AnyStruct, Message
 from pykraft.protocol.api import message_class, record_class, record_versions, releases
 from pykraft.protocol.errors import ProtocolError
 from pykraft.replay.compiled_json import json_of
@@ -89,7 +89,7 @@ def parse(value: bytes, release: str) -> Parsed:
 
 def _has_structs(message: Message) -> bool:
     values = (getattr(message, name) for name in message.__struct_fields__)
-    return any(isinstance(value, list) and value and isinstance(value[0], Struct) for value in values)
+    return any(isinstance(value, list) and value and isinstance(value[0], AnyStruct) for value in values)
 
 
 def data_text(parsed: Parsed) -> str:

@@ -20,7 +20,7 @@ import pytest
 from pykraft.lab import jars
 from pykraft.protocol import jsonconv
 from pykraft.protocol._layout import Field, is_flexible, layout
-from pykraft.protocol._message import Message, Struct
+from pykraft.protocol._message import AnyStruct, Message
 from tests.protocol.strategies import drawn, filled, messages
 from tests.protocol.values import every_class, every_version
 
@@ -129,7 +129,7 @@ def case_of(value: Message, version: int) -> Case:
     return Case(value, version, raw, shown, told if tells_all else None)
 
 
-def finite(told: Any, cls: type[Struct]) -> bool:
+def finite(told: Any, cls: type[AnyStruct]) -> bool:
     """Whether all floats of a JSON object are numbers."""
 
     def fine(item: Any, field: Field) -> bool:
@@ -143,7 +143,7 @@ def finite(told: Any, cls: type[Struct]) -> bool:
     return all(fine(item, fields[name]) for name, item in told.items())
 
 
-def with_binary_nodes(told: Any, cls: type[Struct]) -> Any:
+def with_binary_nodes(told: Any, cls: type[AnyStruct]) -> Any:
     """The JSON object with {"binary": base64} for the base64 texts of bytes."""
 
     def marked(item: Any, field: Field) -> Any:

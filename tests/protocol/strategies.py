@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from pykraft.protocol._layout import NONE, Field, has_tagged_fields, is_flexible, layout
-from pykraft.protocol._message import Message, Struct
+from pykraft.protocol._message import AnyStruct, Message
 
 from .values import RANGES, UNKNOWN_TAGS
 
@@ -42,7 +42,7 @@ def messages(cls: type[Message], version: int, *, unknown_tags: bool) -> st.Sear
 
 
 @functools.cache
-def structs(cls: type[Struct], version: int, unknown_tags: bool, top: bool) -> st.SearchStrategy[Struct]:
+def structs(cls: type[AnyStruct], version: int, unknown_tags: bool, top: bool) -> st.SearchStrategy[AnyStruct]:
     """Structs with values in the fields that the version has; tagged fields have their default half of the time."""
     fields: dict[str, st.SearchStrategy[Any]] = {}
     for field in layout(cls):
@@ -56,7 +56,7 @@ def structs(cls: type[Struct], version: int, unknown_tags: bool, top: bool) -> s
     return st.builds(cls, **fields)
 
 
-def filled(cls: type[Struct], version: int) -> Struct:
+def filled(cls: type[AnyStruct], version: int) -> AnyStruct:
     """A struct with a value other than the default in every field that the version has, and one element in arrays."""
     values = {field.attr: _filled(field, version) for field in layout(cls) if version in field.versions}
     return cls(**values)
@@ -88,7 +88,8 @@ def values(field: Field, version: int, unknown_tags: bool, top: bool) -> st.Sear
             return several | _repeated(one, (*LENGTHS * 8, *LONG_LENGTHS) if top else LENGTHS[:-1])
         return several | _repeated(one, STRUCT_COUNTS) if top else several
     if field.struct is not None:
-        return structs(field.struct, version, unknown_tags, False)
+        cls: Any = field.struct  # mypy does not take `type[AnyStruct]` for something that can be hashed
+        return structs(cls, version, unknown_tags, False)
     return scalars(field.kind, top)
 
 

@@ -11,7 +11,12 @@ import pytest
 from pykraft.protocol._message import Message
 from pykraft.protocol.errors import DecodeError, EncodeError, UnsupportedVersionError
 from pykraft.protocol.messages.broker_heartbeat_request import BrokerHeartbeatRequestData
-from pykraft.protocol.messages.fetch_response import FetchableTopicResponse, FetchResponseData, PartitionData
+from pykraft.protocol.messages.fetch_response import (
+    FetchableTopicResponse,
+    FetchResponseData,
+    LeaderIdAndEpoch,
+    PartitionData,
+)
 from pykraft.protocol.messages.metadata_response import MetadataResponseData
 from pykraft.protocol.messages.request_header import RequestHeaderData
 from pykraft.protocol.record_frame import decode_record, encode_record
@@ -97,7 +102,7 @@ def test_buffers_of_other_items_than_bytes() -> None:
         BrokerHeartbeatRequestData.decode(memoryview(array.array("I", bytes(4 * 23))), 1)
 
 
-def test_no_default_is_shared_by_two_messages() -> None:
+def test_no_default_that_can_be_changed_is_shared_by_two_messages() -> None:
     raw = HEARTBEAT.encode(1)
     one, other = (BrokerHeartbeatRequestData.decode(raw, 1) for _ in range(2))
     one.offline_log_dirs.append(bytes(16))
@@ -106,8 +111,15 @@ def test_no_default_is_shared_by_two_messages() -> None:
     fetched = FetchResponseData(responses=[FetchableTopicResponse(partitions=partitions)]).encode(17)
     for _ in range(2):  # the second time by code for runs
         [topic] = FetchResponseData.decode(fetched, 17).responses
-        for name in ("diverging_epoch", "current_leader", "snapshot_id"):
-            assert len({id(getattr(partition, name)) for partition in topic.partitions}) == len(partitions)
+        assert topic.partitions[0].aborted_transactions == []
+        assert len({id(partition.aborted_transactions) for partition in topic.partitions}) == len(partitions)
+        first = topic.partitions[0]
+        for absent in (first.diverging_epoch, first.current_leader, first.snapshot_id):
+            assert absent == type(absent)()
+            with pytest.raises(AttributeError):
+                setattr(absent, absent.__struct_fields__[0], 7)
+        first.current_leader = LeaderIdAndEpoch(1, 2)
+        assert topic.partitions[1].current_leader == LeaderIdAndEpoch() == PartitionData().current_leader
 
 
 def test_an_encoder_refuses_messages_of_another_class() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from pykraft.protocol import _careful, _run_source, _runs, _source
 from pykraft.protocol._layout import Field, is_flexible, layout
-from pykraft.protocol._message import Message, Struct
+from pykraft.protocol._message import AnyStruct, Message
 from pykraft.protocol.errors import DecodeError, EncodeError
 from pykraft.protocol.messages.create_topics_response import (
     CreatableTopicConfigs,
@@ -34,7 +34,7 @@ from .values import every_class, field_value, struct_value
 METADATA: Final = 12
 
 
-def run_arrays(cls: type[Struct], version: int) -> Iterator[tuple[tuple[str, ...], type[Struct]]]:
+def run_arrays(cls: type[AnyStruct], version: int) -> Iterator[tuple[tuple[str, ...], type[AnyStruct]]]:
     """The attributes that lead to each array whose elements come in runs, and the class of the elements."""
     for field in layout(cls):
         if field.struct is not None and version in field.versions and version not in field.tagged:
@@ -45,7 +45,7 @@ def run_arrays(cls: type[Struct], version: int) -> Iterator[tuple[tuple[str, ...
                     yield (field.attr, *path), found
 
 
-def alike(cls: type[Struct], version: int, rng: random.Random, lengths: dict[str, Any]) -> Struct:
+def alike(cls: type[AnyStruct], version: int, rng: random.Random, lengths: dict[str, Any]) -> AnyStruct:
     """An element with the lengths that the first one got, other values."""
 
     def value(field: Field) -> Any:
@@ -75,9 +75,9 @@ def alike(cls: type[Struct], version: int, rng: random.Random, lengths: dict[str
     )
 
 
-def drawn(cls: type[Struct], version: int, rng: random.Random, flexible: bool) -> list[Struct]:
+def drawn(cls: type[AnyStruct], version: int, rng: random.Random, flexible: bool) -> list[AnyStruct]:
     """Elements in runs of many lengths, with some that fit no run between them."""
-    found: list[Struct] = []
+    found: list[AnyStruct] = []
     shapes: list[dict[str, Any]] = [{}, {}]
     while len(found) < 50:
         lengths = rng.choice(shapes)
@@ -87,7 +87,7 @@ def drawn(cls: type[Struct], version: int, rng: random.Random, flexible: bool) -
     return found
 
 
-def placed(message: Struct, path: tuple[str, ...], elements: list[Struct], version: int) -> Message:
+def placed(message: AnyStruct, path: tuple[str, ...], elements: list[AnyStruct], version: int) -> Message:
     """The message with the elements as the array at this path; arrays on the way get one element."""
     inner = message
     for attr in path[:-1]:
@@ -115,7 +115,7 @@ def every_array() -> list[Any]:
 
 @pytest.mark.parametrize(("cls", "path", "version", "struct"), every_array())
 def test_as_one_by_one(
-    cls: type[Message], path: tuple[str, ...], version: int, struct: type[Struct], monkeypatch: pytest.MonkeyPatch
+    cls: type[Message], path: tuple[str, ...], version: int, struct: type[AnyStruct], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_runs, "MET_MIN", _runs.RUN_MIN)
     rng = random.Random(f"{cls.__name__} {path}")

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from pykraft.protocol import api
 from pykraft.protocol._layout import Field, has_tagged_fields, is_flexible, layout
-from pykraft.protocol._message import Message, Struct
+from pykraft.protocol._message import AnyStruct, Message
 from pykraft.protocol._tables import MODULES
 
 RANGES: Final = {
@@ -43,7 +43,7 @@ def message_value(cls: type[Message], version: int, rng: random.Random, *, unkno
     return value
 
 
-def struct_value(cls: type[Struct], version: int, rng: random.Random, unknown_tags: bool) -> Struct:
+def struct_value(cls: type[AnyStruct], version: int, rng: random.Random, unknown_tags: bool) -> AnyStruct:
     """A struct with values in the fields that the version has."""
     values = {
         field.attr: field_value(field, version, rng, unknown_tags)

@@ -27,7 +27,7 @@ from typing import Any, Final
 
 from pykraft.lab import jars
 from pykraft.protocol._layout import layout
-from pykraft.protocol._message import Message, Struct
+from pykraft.protocol._message import AnyStruct, Message
 from pykraft.protocol.messages import broker_heartbeat_request, fetch_response, leader_and_isr_request
 from pykraft.protocol.messages import metadata_response as metadata
 from pykraft.protocol.messages import update_metadata_request as update_metadata
@@ -142,7 +142,7 @@ def cases() -> list[Case]:
     ]  # fmt: skip
 
 
-def names_of(cls: type[Struct], version: int) -> dict[str, Any]:
+def names_of(cls: type[AnyStruct], version: int) -> dict[str, Any]:
     """The attributes that a version has, as measure.py is told them."""
     names: dict[str, Any] = {"plain": [], "structs": {}, "arrays": {}}
     for one in layout(cls):

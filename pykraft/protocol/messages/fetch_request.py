@@ -3,13 +3,11 @@
 
 from __future__ import annotations
 
-import msgspec
-
-from pykraft.protocol._message import Message, Struct, UnknownTaggedFields
+from pykraft.protocol._message import FrozenStruct, Message, Struct, UnknownTaggedFields
 from pykraft.protocol.uuids import ZERO_UUID, Uuid
 
 
-class ReplicaState(Struct):
+class ReplicaState(FrozenStruct, frozen=True):
     replica_id: int = -1
     replica_epoch: int = -1
     unknown_tagged_fields: UnknownTaggedFields = ()
@@ -76,7 +74,7 @@ class FetchRequestData(Message):
 
     cluster_id: str | None = None
     replica_id: int = -1
-    replica_state: ReplicaState = msgspec.field(default_factory=ReplicaState)
+    replica_state: ReplicaState = ReplicaState()
     max_wait_ms: int = 0
     min_bytes: int = 0
     max_bytes: int = 2147483647

@@ -3,13 +3,11 @@
 
 from __future__ import annotations
 
-import msgspec
-
-from pykraft.protocol._message import Message, Struct, UnknownTaggedFields
+from pykraft.protocol._message import FrozenStruct, Message, Struct, UnknownTaggedFields
 from pykraft.protocol.uuids import ZERO_UUID, Uuid
 
 
-class EpochEndOffset(Struct):
+class EpochEndOffset(FrozenStruct, frozen=True):
     epoch: int = -1
     end_offset: int = -1
     unknown_tagged_fields: UnknownTaggedFields = ()
@@ -20,7 +18,7 @@ class EpochEndOffset(Struct):
     """
 
 
-class LeaderIdAndEpoch(Struct):
+class LeaderIdAndEpoch(FrozenStruct, frozen=True):
     leader_id: int = -1
     leader_epoch: int = -1
     unknown_tagged_fields: UnknownTaggedFields = ()
@@ -31,7 +29,7 @@ class LeaderIdAndEpoch(Struct):
     """
 
 
-class SnapshotId(Struct):
+class SnapshotId(FrozenStruct, frozen=True):
     end_offset: int = -1
     epoch: int = -1
     unknown_tagged_fields: UnknownTaggedFields = ()
@@ -59,9 +57,9 @@ class PartitionData(Struct):
     high_watermark: int = 0
     last_stable_offset: int = -1
     log_start_offset: int = -1
-    diverging_epoch: EpochEndOffset = msgspec.field(default_factory=EpochEndOffset)
-    current_leader: LeaderIdAndEpoch = msgspec.field(default_factory=LeaderIdAndEpoch)
-    snapshot_id: SnapshotId = msgspec.field(default_factory=SnapshotId)
+    diverging_epoch: EpochEndOffset = EpochEndOffset()
+    current_leader: LeaderIdAndEpoch = LeaderIdAndEpoch()
+    snapshot_id: SnapshotId = SnapshotId()
     aborted_transactions: list[AbortedTransaction] | None = []
     preferred_read_replica: int = -1
     records: bytes | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import msgspec
 
-from pykraft.protocol._message import Message, Struct, UnknownTaggedFields
+from pykraft.protocol._message import FrozenStruct, Message, Struct, UnknownTaggedFields
 
 
 class SnapshotId(Struct):
@@ -19,7 +19,7 @@ class SnapshotId(Struct):
     """
 
 
-class LeaderIdAndEpoch(Struct):
+class LeaderIdAndEpoch(FrozenStruct, frozen=True):
     leader_id: int = 0
     leader_epoch: int = 0
     unknown_tagged_fields: UnknownTaggedFields = ()
@@ -34,7 +34,7 @@ class PartitionSnapshot(Struct):
     index: int = 0
     error_code: int = 0
     snapshot_id: SnapshotId = msgspec.field(default_factory=SnapshotId)
-    current_leader: LeaderIdAndEpoch = msgspec.field(default_factory=LeaderIdAndEpoch)
+    current_leader: LeaderIdAndEpoch = LeaderIdAndEpoch()
     size: int = 0
     position: int = 0
     unaligned_records: bytes | None = None

@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-import msgspec
-
-from pykraft.protocol._message import Message, Struct, UnknownTaggedFields
+from pykraft.protocol._message import FrozenStruct, Message, Struct, UnknownTaggedFields
 from pykraft.protocol.uuids import ZERO_UUID, Uuid
 
 
@@ -20,7 +18,7 @@ class BatchIndexAndErrorMessage(Struct):
     """
 
 
-class LeaderIdAndEpoch(Struct):
+class LeaderIdAndEpoch(FrozenStruct, frozen=True):
     leader_id: int = -1
     leader_epoch: int = -1
     unknown_tagged_fields: UnknownTaggedFields = ()
@@ -39,7 +37,7 @@ class PartitionProduceResponse(Struct):
     log_start_offset: int = -1
     record_errors: list[BatchIndexAndErrorMessage] = []
     error_message: str | None = None
-    current_leader: LeaderIdAndEpoch = msgspec.field(default_factory=LeaderIdAndEpoch)
+    current_leader: LeaderIdAndEpoch = LeaderIdAndEpoch()
     unknown_tagged_fields: UnknownTaggedFields = ()
 
     WIRE = """

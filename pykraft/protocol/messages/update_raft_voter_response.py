@@ -3,12 +3,10 @@
 
 from __future__ import annotations
 
-import msgspec
-
-from pykraft.protocol._message import Message, Struct, UnknownTaggedFields
+from pykraft.protocol._message import FrozenStruct, Message, UnknownTaggedFields
 
 
-class CurrentLeader(Struct):
+class CurrentLeader(FrozenStruct, frozen=True):
     leader_id: int = -1
     leader_epoch: int = -1
     host: str = ""
@@ -30,7 +28,7 @@ class UpdateRaftVoterResponseData(Message):
 
     throttle_time_ms: int = 0
     error_code: int = 0
-    current_leader: CurrentLeader = msgspec.field(default_factory=CurrentLeader)
+    current_leader: CurrentLeader = CurrentLeader()
     unknown_tagged_fields: UnknownTaggedFields = ()
 
     WIRE = """
