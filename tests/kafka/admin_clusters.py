@@ -19,9 +19,8 @@ from pykraft.protocol.api import ApiKey, release_apis
 from pykraft.protocol.errors import ErrorCode
 from pykraft.protocol.jsonconv import to_json
 from pykraft.protocol.messages.broker_registration_response import BrokerRegistrationResponseData
-from tests.kafka import admin_cases as cases
-from tests.kafka.admin_cases import BROKER_ID, CONTROLLER_ID, THROUGH_BROKER, Case
 from tests.kafka.admin_sides import ServedSide
+from tests.kafka.case import BROKER_ID, CONTROLLER_ID, REGISTRATION, THROUGH_BROKER, Case, creation, setting_up
 from tests.kafka.comparison import comparable, error_codes, shown_difference
 from tests.kafka.metadata_logs import WrittenLog
 
@@ -158,7 +157,7 @@ def _is_of_a_cache(answer: Message | None) -> bool:
 
 @contextmanager
 def start(folder: Path, version: str, settings: Mapping[str, object]) -> Iterator[Clusters]:
-    """Both clusters of a release, their broker unfenced and the topics of `cases.TOPICS` made."""
+    """Both clusters of a release, their broker unfenced and the topics of `case.TOPICS` made."""
     jars.ensure(version)
     release, cluster_id = Release(version), new_cluster_id()
     with ExitStack() as stack:
@@ -177,8 +176,8 @@ def start(folder: Path, version: str, settings: Mapping[str, object]) -> Iterato
             _wait_until_unfenced(cluster.log)
             broker.process.wait_port(broker.port, READY_DEADLINE_S)
             epoch = cluster.log.image().brokers[BROKER_ID].epoch
-            cluster.side.answers[cases.REGISTRATION] = BrokerRegistrationResponseData(broker_epoch=epoch)
-            _ask_all(cluster, cases.creation())
+            cluster.side.answers[REGISTRATION] = BrokerRegistrationResponseData(broker_epoch=epoch)
+            _ask_all(cluster, creation())
             clusters.append(cluster)
         yield Clusters(release, cluster_id, clusters[0], clusters[1])
 
@@ -197,7 +196,7 @@ def start_bare(folder: Path, level: str, settings: Mapping[str, object]) -> Iter
         ]
         clusters = [_cluster(stack, controller) for controller in controllers]
         for cluster in clusters:
-            _ask_all(cluster, *cases.setting_up(cluster_id))
+            _ask_all(cluster, *setting_up(cluster_id))
         yield Clusters(Release(jars.DEFAULT_VERSION), cluster_id, clusters[0], clusters[1])
 
 

@@ -24,7 +24,7 @@ from pykraft.protocol.messages.sasl_authenticate_request import SaslAuthenticate
 from pykraft.protocol.messages.sasl_authenticate_response import SaslAuthenticateResponseData
 from pykraft.protocol.messages.sasl_handshake_request import SaslHandshakeRequestData
 from pykraft.protocol.messages.sasl_handshake_response import SaslHandshakeResponseData
-from tests.kafka.admin_cases import Case
+from tests.kafka.case import Case
 
 ANSWER_TIMEOUT_S: Final = 40.0
 SCRAM_SALT: Final = b"salt of the users"

@@ -40,9 +40,8 @@ from pykraft.protocol.messages.create_topics_request import (
     CreateTopicsRequestData,
 )
 from pykraft.protocol.messages.create_topics_response import CreateTopicsResponseData
-from pykraft.protocol.messages.delete_acls_request import DeleteAclsFilter, DeleteAclsRequestData
+from pykraft.protocol.messages.delete_acls_request import DeleteAclsRequestData
 from pykraft.protocol.messages.delete_topics_request import DeleteTopicsRequestData, DeleteTopicState
-from pykraft.protocol.messages.describe_acls_request import DescribeAclsRequestData
 from pykraft.protocol.messages.describe_cluster_request import DescribeClusterRequestData
 from pykraft.protocol.messages.describe_configs_request import DescribeConfigsRequestData, DescribeConfigsResource
 from pykraft.protocol.messages.describe_quorum_request import DescribeQuorumRequestData, PartitionData, TopicData
@@ -61,7 +60,27 @@ from pykraft.protocol.messages.unregister_broker_request import UnregisterBroker
 from pykraft.protocol.messages.update_features_request import FeatureUpdateKey, UpdateFeaturesRequestData
 from pykraft.protocol.messages.update_raft_voter_request import UpdateRaftVoterRequestData
 from pykraft.protocol.messages.vote_request import VoteRequestData
-from tests.kafka.admin_cases import BROKER_ID, Answers, Case
+from tests.kafka.acl_entries import (
+    ALL,
+    ALTER,
+    ALTER_CONFIGS,
+    CLUSTER,
+    CLUSTER_ACTION,
+    CREATE,
+    CREATE_TOKENS,
+    DELETE,
+    DENY,
+    DESCRIBE,
+    DESCRIBE_CONFIGS,
+    LITERAL,
+    PREFIXED,
+    TOPIC,
+    USER,
+    describe_entries,
+    entry,
+    entry_filter,
+)
+from tests.kafka.case import BROKER_ID, Answers, Case
 
 PRINCIPALS = ("User:alice", "User:bob", "User:denied", "User:operator", "User:root", "Group:alice")
 """Some rights on topics; none; rights that are denied again; rights on the cluster; a super user; no user at all."""
@@ -71,34 +90,8 @@ OWN_TOPICS = ("a-by-id", "a-by-name", "open-by-id", "open-by-name")
 """One of each per principal, to delete."""
 CREATED = "creation of the topics"
 
-TOPIC, CLUSTER, USER = 2, 4, 7
-LITERAL, PREFIXED = 3, 4
-ALL, CREATE, DELETE, ALTER, DESCRIBE = 2, 5, 6, 7, 8
-CLUSTER_ACTION, DESCRIBE_CONFIGS, ALTER_CONFIGS, CREATE_TOKENS = 9, 10, 11, 13
-DENY, ALLOW = 2, 3
-CLUSTER_NAME = "kafka-cluster"
 BROKER_CONFIG, BROKER_LOGGER, CLIENT_METRICS, GROUP_CONFIG = 4, 8, 16, 32
 UNKNOWN_ID = bytes(15) + b"\x77"
-
-
-def entry(
-    principal: str,
-    operation: int,
-    resource_type: int = TOPIC,
-    name: str = CLUSTER_NAME,
-    pattern: int = LITERAL,
-    permission: int = ALLOW,
-    host: str = "*",
-) -> AclCreation:
-    return AclCreation(
-        resource_type=resource_type,
-        resource_name=name,
-        resource_pattern_type=pattern,
-        principal=principal,
-        host=host,
-        operation=operation,
-        permission_type=permission,
-    )
 
 
 ACLS = (
@@ -237,15 +230,7 @@ def _cluster_requests() -> Iterator[tuple[str, Message, int]]:
     feature = FeatureUpdateKey(feature="metadata.version", max_version_level=21, upgrade_type=1)
     yield "features", UpdateFeaturesRequestData(feature_updates=[feature], validate_only=True), 1
     yield "create acls", create_acls((ACLS[0], entry("User:x", ALTER, CLUSTER, "wrong"))), 3
-    nothing = DeleteAclsFilter(
-        resource_type_filter=TOPIC,
-        resource_name_filter="no such",
-        pattern_type_filter=LITERAL,
-        principal_filter=None,
-        host_filter=None,
-        operation=1,
-        permission_type=1,
-    )
+    nothing = entry_filter(TOPIC, "no such", LITERAL)
     yield "delete acls", DeleteAclsRequestData(filters=[nothing, nothing]), 3
     yield "unregister", UnregisterBrokerRequestData(broker_id=99), 0
     yield "producer ids", AllocateProducerIdsRequestData(broker_id=BROKER_ID, broker_epoch=0), 0
@@ -294,18 +279,7 @@ def direct_cases(round_name: str) -> Iterator[Case]:
         ),
         (DescribeClusterRequestData(endpoint_type=2, include_cluster_authorized_operations=True), 1),
         (DescribeClusterRequestData(endpoint_type=1), 1),
-        (
-            DescribeAclsRequestData(
-                resource_type_filter=USER,
-                resource_name_filter=None,
-                pattern_type_filter=1,
-                principal_filter=None,
-                host_filter=None,
-                operation=1,
-                permission_type=1,
-            ),
-            3,
-        ),
+        (describe_entries(USER), 3),
     ]
     yield from (
         Case(f"{round_name}: {_name(request)} v{version} {number}", request, version)
@@ -338,19 +312,7 @@ def broker_cases() -> Iterator[Case]:
 
 
 def delete_anonymous() -> DeleteAclsRequestData:
-    return DeleteAclsRequestData(
-        filters=[
-            DeleteAclsFilter(
-                resource_type_filter=CLUSTER,
-                resource_name_filter=None,
-                pattern_type_filter=1,
-                principal_filter="User:ANONYMOUS",
-                host_filter=None,
-                operation=1,
-                permission_type=1,
-            )
-        ]
-    )
+    return DeleteAclsRequestData(filters=[entry_filter(CLUSTER, principal="User:ANONYMOUS")])
 
 
 def heartbeat() -> Case:

@@ -43,8 +43,8 @@ from pykraft.protocol.messages.list_partition_reassignments_request import (
 )
 from pykraft.protocol.messages.metadata_request import MetadataRequestData
 from pykraft.protocol.messages.unregister_broker_request import UnregisterBrokerRequestData
-from tests.kafka.admin_cases import BROKER_ID, REGISTRATION, THROUGH_BROKER, Answers, Case
 from tests.kafka.admin_clusters import Release
+from tests.kafka.case import BROKER_ID, REGISTRATION, THROUGH_BROKER, Answers, Case
 from tests.kafka.comparison import LEFT_OUT
 from tests.kafka.topic_cases import STRANGER, TIMEOUT_MS, UNKNOWN_ID, creation, topic, topic_id
 

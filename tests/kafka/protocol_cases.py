@@ -24,8 +24,8 @@ from pykraft.protocol.messages.metadata_request import MetadataRequestData
 from pykraft.protocol.messages.remove_raft_voter_request import RemoveRaftVoterRequestData
 from pykraft.protocol.messages.request_header import RequestHeaderData
 from pykraft.protocol.messages.update_raft_voter_request import UpdateRaftVoterRequestData
-from tests.kafka.admin_cases import BROKER_ID, Case
 from tests.kafka.admin_clusters import Release
+from tests.kafka.case import BROKER_ID, Case
 from tests.kafka.comparison import LEFT_OUT
 
 METADATA_TOPIC = "__cluster_metadata"

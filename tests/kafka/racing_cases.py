@@ -31,19 +31,20 @@ from pykraft.protocol.messages.alter_user_scram_credentials_request import (
     ScramCredentialDeletion,
     ScramCredentialUpsertion,
 )
-from pykraft.protocol.messages.create_acls_request import AclCreation, CreateAclsRequestData
+from pykraft.protocol.messages.create_acls_request import CreateAclsRequestData
 from pykraft.protocol.messages.create_partitions_request import (
     CreatePartitionsAssignment,
     CreatePartitionsRequestData,
     CreatePartitionsTopic,
 )
-from pykraft.protocol.messages.delete_acls_request import DeleteAclsFilter, DeleteAclsRequestData
+from pykraft.protocol.messages.delete_acls_request import DeleteAclsRequestData
 from pykraft.protocol.messages.delete_topics_request import DeleteTopicsRequestData
 from pykraft.protocol.messages.unregister_broker_request import UnregisterBrokerRequestData
 from pykraft.protocol.messages.update_features_request import FeatureUpdateKey, UpdateFeaturesRequestData
 from tests.kafka import broker_cases
-from tests.kafka.admin_cases import BROKER_ID, Answers, Case
+from tests.kafka.acl_entries import LITERAL, READ, TOPIC, entry, entry_filter
 from tests.kafka.admin_clusters import Clusters
+from tests.kafka.case import BROKER_ID, Answers, Case
 from tests.kafka.comparison import comparable, key_text
 from tests.kafka.topic_cases import TIMEOUT_MS, creation, topic
 
@@ -208,24 +209,8 @@ def _all_appended(outcomes: Outcomes, image: MetadataImage) -> bool:
 
 
 def security_races() -> Iterator[Race]:
-    acl = AclCreation(
-        resource_type=2,
-        resource_name="raced",
-        resource_pattern_type=3,
-        principal="User:racer",
-        host="*",
-        operation=3,
-        permission_type=3,
-    )
-    its_filter = DeleteAclsFilter(
-        resource_type_filter=2,
-        resource_name_filter="raced",
-        pattern_type_filter=3,
-        principal_filter=None,
-        host_filter=None,
-        operation=1,
-        permission_type=1,
-    )
+    acl = entry("User:racer", READ, name="raced")
+    its_filter = entry_filter(TOPIC, "raced", LITERAL)
     yield _same("create one entry", CreateAclsRequestData(creations=[acl]), 3)
     yield _same("delete one entry", DeleteAclsRequestData(filters=[its_filter]), 3)
     upsertion = ScramCredentialUpsertion(

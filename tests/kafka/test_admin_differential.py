@@ -22,10 +22,18 @@ from typing import Final
 
 import pytest
 
-from tests.kafka import admin_cases as cases
-from tests.kafka import broker_cases, protocol_cases, racing_cases, topic_cases, user_cases
-from tests.kafka.admin_cases import Case
+from tests.kafka import (
+    admin_cases,
+    broker_cases,
+    config_cases,
+    protocol_cases,
+    racing_cases,
+    security_cases,
+    topic_cases,
+    user_cases,
+)
 from tests.kafka.admin_clusters import Clusters, start, start_bare
+from tests.kafka.case import Case, through_broker
 from tests.kafka.racing_cases import Race
 
 VERSIONS: Final = ("3.9.1", "3.6.2")
@@ -49,23 +57,23 @@ Group = Callable[[Clusters], Iterator[Case]]
 
 
 def _through_broker(group: Group) -> Group:
-    return lambda clusters: cases.through_broker(group(clusters))
+    return lambda clusters: through_broker(group(clusters))
 
 
 CONTROLLER_GROUPS: Final[Mapping[str, Group]] = {
-    "topic config values": lambda _: cases.topic_value_cases(),
-    "topic config combinations": lambda _: cases.topic_combination_cases(),
-    "resources": lambda _: cases.resource_cases(),
-    "config changes": lambda _: cases.config_change_cases(),
-    "quotas": lambda _: cases.quota_cases(),
-    "acls": lambda _: cases.acl_cases(),
-    "scram": lambda _: cases.scram_cases(),
-    "tokens": lambda _: cases.token_cases(),
-    "features": lambda clusters: cases.feature_cases(clusters.release.level),
-    "features down and up": lambda clusters: cases.feature_move_cases(clusters.release.level),
-    "cluster": lambda _: cases.cluster_cases(),
-    "producer ids": lambda _: cases.producer_id_cases(),
-    "too many records": lambda _: cases.size_cases(),
+    "topic config values": lambda _: config_cases.topic_value_cases(),
+    "topic config combinations": lambda _: config_cases.topic_combination_cases(),
+    "resources": lambda _: config_cases.resource_cases(),
+    "config changes": lambda _: config_cases.config_change_cases(),
+    "quotas": lambda _: admin_cases.quota_cases(),
+    "acls": lambda _: security_cases.acl_cases(),
+    "scram": lambda _: security_cases.scram_cases(),
+    "tokens": lambda _: security_cases.token_cases(),
+    "features": lambda clusters: admin_cases.feature_cases(clusters.release.level),
+    "features down and up": lambda clusters: admin_cases.feature_move_cases(clusters.release.level),
+    "cluster": lambda _: admin_cases.cluster_cases(),
+    "producer ids": lambda _: admin_cases.producer_id_cases(),
+    "too many records": lambda _: admin_cases.size_cases(),
 }
 """Put to the controller's listener."""
 BROKER_GROUPS: Final[Mapping[str, Group]] = {
@@ -88,7 +96,7 @@ SCRIPT: Final[Mapping[str, Group]] = {
     **CONTROLLER_GROUPS,
     **{f"{name} through the broker": group for name, group in BROKER_GROUPS.items()},
     "topics": lambda _: topic_cases.topic_cases("direct"),
-    "topics through the broker": lambda _: cases.through_broker(topic_cases.topic_cases("forwarded")),
+    "topics through the broker": lambda _: through_broker(topic_cases.topic_cases("forwarded")),
     "protocol": lambda clusters: protocol_cases.protocol_cases(clusters.release),
     "users of the broker": lambda _: user_cases.user_cases(),
     "registrations": lambda clusters: broker_cases.registration_cases(clusters.release, clusters.cluster_id),
@@ -102,7 +110,7 @@ SCRIPT: Final[Mapping[str, Group]] = {
 """What leads to the same records in the same order."""
 LAST: Final[Mapping[str, Group]] = {
     "farewells": lambda clusters: broker_cases.by_turns(broker_cases.farewell_cases(clusters.release)),
-    "at last": lambda _: cases.last_cases(),
+    "at last": lambda _: security_cases.too_many_acls(),
 }
 
 
@@ -115,12 +123,12 @@ RACES: Final[Mapping[str, Callable[[Clusters], Iterator[Race]]]] = {
 }
 REQUESTS_MIN: Final = 300
 BARE_GROUPS: Final[Mapping[str, Callable[[], Iterator[Case]]]] = {
-    "acls": cases.acl_cases,
-    "scram": cases.scram_cases,
-    "tokens": cases.disabled_token_cases,
-    "features": lambda: cases.feature_cases(8),
-    "cluster": cases.cluster_cases,
-    "topic config combinations": cases.topic_combination_cases,
+    "acls": security_cases.acl_cases,
+    "scram": security_cases.scram_cases,
+    "tokens": security_cases.disabled_token_cases,
+    "features": lambda: admin_cases.feature_cases(8),
+    "cluster": admin_cases.cluster_cases,
+    "topic config combinations": config_cases.topic_combination_cases,
 }
 
 

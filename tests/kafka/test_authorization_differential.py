@@ -22,8 +22,8 @@ from pykraft.protocol.messages.default_principal_data import DefaultPrincipalDat
 from pykraft.protocol.messages.envelope_request import EnvelopeRequestData
 from pykraft.protocol.messages.request_header import RequestHeaderData
 from tests.kafka import authorization_cases as cases
-from tests.kafka.admin_cases import CONTROLLER_ID, Case, setting_up
 from tests.kafka.admin_sides import ServedSide
+from tests.kafka.case import CONTROLLER_ID, Case, setting_up
 from tests.kafka.comparison import comparable, error_codes, shown_difference
 
 IN_FORCE_DEADLINE_S: Final = 20.0

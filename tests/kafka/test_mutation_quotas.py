@@ -29,8 +29,8 @@ from pykraft.protocol.messages.create_topics_request import (
     CreateTopicsRequestData,
 )
 from pykraft.protocol.messages.delete_topics_request import DeleteTopicsRequestData
-from tests.kafka.admin_cases import CONTROLLER_ID, Case, setting_up
 from tests.kafka.admin_sides import ServedSide
+from tests.kafka.case import CONTROLLER_ID, Case, setting_up
 from tests.kafka.comparison import error_codes
 
 DEADLINE_S: Final = 30.0

@@ -19,7 +19,7 @@ from pykraft.protocol.messages.create_topics_request import (
 )
 from pykraft.protocol.messages.create_topics_response import CreateTopicsResponseData
 from pykraft.protocol.messages.delete_topics_request import DeleteTopicsRequestData, DeleteTopicState
-from tests.kafka.admin_cases import BROKER_ID, Answers, Case
+from tests.kafka.case import BROKER_ID, Answers, Case
 
 TIMEOUT_MS = 30_000
 UNKNOWN_ID = bytes(15) + b"\x77"

@@ -20,9 +20,9 @@ from pykraft.protocol.messages.alter_user_scram_credentials_request import (
     AlterUserScramCredentialsRequestData,
     ScramCredentialUpsertion,
 )
-from pykraft.protocol.messages.create_acls_request import AclCreation, CreateAclsRequestData
+from pykraft.protocol.messages.create_acls_request import CreateAclsRequestData
 from pykraft.protocol.messages.create_partitions_request import CreatePartitionsRequestData, CreatePartitionsTopic
-from pykraft.protocol.messages.delete_acls_request import DeleteAclsFilter, DeleteAclsRequestData
+from pykraft.protocol.messages.delete_acls_request import DeleteAclsRequestData
 from pykraft.protocol.messages.delete_topics_request import DeleteTopicsRequestData
 from pykraft.protocol.messages.describe_client_quotas_request import DescribeClientQuotasRequestData
 from pykraft.protocol.messages.describe_delegation_token_request import DescribeDelegationTokenRequestData
@@ -33,19 +33,17 @@ from pykraft.protocol.messages.describe_user_scram_credentials_request import (
 from pykraft.protocol.messages.elect_leaders_request import ElectLeadersRequestData
 from pykraft.protocol.messages.unregister_broker_request import UnregisterBrokerRequestData
 from pykraft.protocol.messages.update_features_request import FeatureUpdateKey, UpdateFeaturesRequestData
-from tests.kafka.admin_cases import Case, through_broker, token_cases
+from tests.kafka.acl_entries import ALTER, ALTER_CONFIGS, CLUSTER, CREATE, DELETE, DESCRIBE, TOPIC, entry, entry_filter
 from tests.kafka.admin_sides import SCRAM_ITERATIONS, SCRAM_SALT, password_of, salted
 from tests.kafka.broker_cases import elect, elect_all, reassign
+from tests.kafka.case import Case, through_broker
 from tests.kafka.comparison import error_codes
+from tests.kafka.security_cases import token_cases
 from tests.kafka.topic_cases import STRANGER, TIMEOUT_MS, creation, topic
 
 USERS = ("a", "b", "c")
 """The first may do less than the second once there are entries."""
 GUARDED, OPEN = "guarded", "open"
-CLUSTER_NAME = "kafka-cluster"
-TOPIC, CLUSTER = 2, 4
-DELETE, ALTER, DESCRIBE = 6, 7, 8
-CREATE, ALTER_CONFIGS = 5, 11
 
 
 def user_cases() -> Iterator[Case]:
@@ -74,39 +72,20 @@ def _of_users(group: Iterator[Case]) -> Iterator[Case]:
     return (case for case in group if case.principal in principals and not case.token_authenticated)
 
 
-def _entry(resource_type: int, name: str, operation: int) -> AclCreation:
-    return AclCreation(
-        resource_type=resource_type,
-        resource_name=name,
-        resource_pattern_type=3,
-        principal="User:b",
-        host="*",
-        operation=operation,
-        permission_type=3,
-    )
-
-
 def _guarded_cases() -> Iterator[Case]:
     made = creation(topic(GUARDED, 1, 1), topic(OPEN, 1, 1))
     yield Case("guarded topics", made, 7, through_broker=True)
-    entries = [_entry(TOPIC, GUARDED, operation) for operation in (CREATE, DELETE, ALTER, ALTER_CONFIGS, DESCRIBE)]
-    entries += [_entry(CLUSTER, CLUSTER_NAME, operation) for operation in (CREATE, ALTER, ALTER_CONFIGS)]
+    entries = [
+        entry("User:b", operation, TOPIC, GUARDED) for operation in (CREATE, DELETE, ALTER, ALTER_CONFIGS, DESCRIBE)
+    ]
+    entries += [entry("User:b", operation, CLUSTER) for operation in (CREATE, ALTER, ALTER_CONFIGS)]
     yield Case("entries", CreateAclsRequestData(creations=entries), 3, through_broker=True)
     probe = _request_of("probe", _grow(GUARDED), 3, "a")
     yield replace(probe, until=lambda answer: ErrorCode.TOPIC_AUTHORIZATION_FAILED in _codes(answer))
     for name in USERS:
         for number, (request, version) in enumerate(_requests()):
             yield _request_of(f"request {number}", request, version, name)
-    everything = DeleteAclsFilter(
-        resource_type_filter=1,
-        resource_name_filter=None,
-        pattern_type_filter=1,
-        principal_filter=None,
-        host_filter=None,
-        operation=1,
-        permission_type=1,
-    )
-    yield Case("no entries", DeleteAclsRequestData(filters=[everything]), 3, through_broker=True)
+    yield Case("no entries", DeleteAclsRequestData(filters=[entry_filter()]), 3, through_broker=True)
     yield replace(probe, name="free again", until=lambda answer: set(_codes(answer)) == {ErrorCode.NONE})
     deletion = DeleteTopicsRequestData(topic_names=[GUARDED, OPEN], timeout_ms=TIMEOUT_MS)
     yield _request_of("delete the topics", deletion, 5, "c")
@@ -147,7 +126,7 @@ def _requests() -> Iterator[tuple[Message, int]]:
     yield AlterUserScramCredentialsRequestData(), 0
     feature = FeatureUpdateKey(feature="metadata.version", max_version_level=1, upgrade_type=1)
     yield UpdateFeaturesRequestData(feature_updates=[feature], validate_only=True), 1
-    yield CreateAclsRequestData(creations=[_entry(CLUSTER, "wrong", ALTER)]), 3
+    yield CreateAclsRequestData(creations=[entry("User:b", ALTER, CLUSTER, "wrong")]), 3
     yield UnregisterBrokerRequestData(broker_id=STRANGER), 0
     # Another topic: the answer holds no offsets.
     yield DescribeQuorumRequestData(topics=[TopicData(topic_name="no", partitions=[PartitionData()])]), 1
