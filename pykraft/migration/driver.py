@@ -23,39 +23,7 @@ from typing import Any, Final
 from pykraft.image.delta import KEYED, MetadataDelta, TopicDelta
 from pykraft.image.metadata_image import MetadataImage
 from pykraft.image.model import ZkMigrationState
-from pykraft.migration import preconditions
-from pykraft.migration.effects import (
-    AssignedBrokersRead,
-    BrokerIdsRead,
-    CancelJob,
-    Claim,
-    Claimed,
-    ClaimRefused,
-    Copied,
-    CopyMetadata,
-    Effect,
-    Event,
-    Job,
-    JobFailed,
-    LeaderChanged,
-    MetadataChanged,
-    MigrationStateRead,
-    Poll,
-    ReadAssignedBrokers,
-    ReadBrokerIds,
-    ReadMigrationState,
-    Reconcile,
-    ReportWaiting,
-    ReportWrites,
-    SendDeltaRpcs,
-    SendFullRpcs,
-    SetTimer,
-    StateChanged,
-    StopRpcs,
-    WriteZk,
-    Written,
-    ZkFailure,
-)
+from pykraft.migration import effects, events, preconditions
 from pykraft.migration.states import EMPTY, MigrationDriverState, check_transition
 from pykraft.migration.zk_contents import PasswordEncoder, PlainPasswords
 from pykraft.migration.zk_writer import ZkWriter
@@ -104,10 +72,10 @@ class MigrationDriver:
         self._pending: MetadataDelta | None = None
         self._pending_while_reconciling = False
         self._reconcile_needed = False
-        self._effects: list[Effect] = []
+        self._effects: list[effects.Effect] = []
         self._now_ms = 0
 
-    def step(self, event: Event, image: MetadataImage, now_ms: int) -> list[Effect]:
+    def step(self, event: events.Event, image: MetadataImage, now_ms: int) -> list[effects.Effect]:
         """Take one event, with the committed image at this moment; times are in ms of one clock that never goes back.
 
         Raises IllegalTransitionError, which would be a defect here, and leaves the state as it was.
@@ -138,10 +106,10 @@ class MigrationDriver:
 
     # -- events --------------------------------------------------------------------------------------------------
 
-    def _on_poll(self, event: Poll, image: MetadataImage) -> None:
+    def _on_poll(self, event: events.Poll, image: MetadataImage) -> None:
         self._poll_now = True
 
-    def _on_leader(self, event: LeaderChanged, image: MetadataImage) -> None:
+    def _on_leader(self, event: events.LeaderChanged, image: MetadataImage) -> None:
         """The old term ends here whatever comes next: its job, its claim, its pending changes."""
         self._leader_id, self._leader_epoch = event.leader_id, event.epoch
         self._may_lead = event.leader_id == self._node_id
@@ -152,21 +120,21 @@ class MigrationDriver:
         self._stop()
         self._poll_now = True
 
-    def _on_metadata(self, event: MetadataChanged, image: MetadataImage) -> None:
+    def _on_metadata(self, event: events.MetadataChanged, image: MetadataImage) -> None:
         delta = event.delta
         if self.state is S.DUAL_WRITE:
             if delta is None:
-                self._effects.append(SendFullRpcs(self.leadership.zk_controller_epoch))
+                self._effects.append(effects.SendFullRpcs(self.leadership.zk_controller_epoch))
                 self._reconcile_needed = True
             elif delta.topics or delta.brokers:
-                self._effects.append(SendDeltaRpcs(delta, self.leadership.zk_controller_epoch))
+                self._effects.append(effects.SendDeltaRpcs(delta, self.leadership.zk_controller_epoch))
             self._poll_now = delta is None or not self._reconcile_needed
         elif delta is None or delta.brokers or delta.controllers or delta.features:
             self._poll_now = True
         if delta is not None and self._pending is not None:
             self._remember(delta)
 
-    def _on_state_read(self, event: MigrationStateRead, image: MetadataImage) -> None:
+    def _on_state_read(self, event: events.MigrationStateRead, image: MetadataImage) -> None:
         self._stored = event.state
         self.leadership = event.state.with_leader(
             -1 if self._leader_id is None else self._leader_id, self._leader_epoch
@@ -179,16 +147,16 @@ class MigrationDriver:
             return
         self._poll_now = True
 
-    def _on_broker_ids(self, event: BrokerIdsRead, image: MetadataImage) -> None:
+    def _on_broker_ids(self, event: events.BrokerIdsRead, image: MetadataImage) -> None:
         reason = preconditions.brokers_not_registered(image, event.brokers) or preconditions.brokers_out_of_reach(
             image, self._listener
         )
         if reason is not None:
             self._wait(reason)
         else:
-            self._start(ReadAssignedBrokers(self._next_job()))
+            self._start(effects.ReadAssignedBrokers(self._next_job()))
 
-    def _on_assigned_brokers(self, event: AssignedBrokersRead, image: MetadataImage) -> None:
+    def _on_assigned_brokers(self, event: events.AssignedBrokersRead, image: MetadataImage) -> None:
         reason = (
             preconditions.replicas_not_registered(image, event.replicas)
             or preconditions.topics_without_id(event.topics_without_id)
@@ -199,23 +167,23 @@ class MigrationDriver:
         else:
             self._transition(S.BECOME_CONTROLLER)
 
-    def _on_claimed(self, event: Claimed, image: MetadataImage) -> None:
+    def _on_claimed(self, event: events.Claimed, image: MetadataImage) -> None:
         self.leadership = event.state
         self._transition(S.SYNC_KRAFT_TO_ZK if event.state.initial_migration_complete else S.ZK_MIGRATION)
 
-    def _on_claim_refused(self, event: ClaimRefused, image: MetadataImage) -> None:
+    def _on_claim_refused(self, event: events.ClaimRefused, image: MetadataImage) -> None:
         self._wait(event.reason)
 
-    def _on_copied(self, event: Copied, image: MetadataImage) -> None:
+    def _on_copied(self, event: events.Copied, image: MetadataImage) -> None:
         self.leadership = self.leadership.with_offset(event.offset, event.epoch)
         self._transition(S.SYNC_KRAFT_TO_ZK)
 
-    def _on_written(self, event: Written, image: MetadataImage) -> None:
+    def _on_written(self, event: events.Written, image: MetadataImage) -> None:
         self.leadership = event.state
         self._polls = 0
         self._waiting = None
         self._effects.append(
-            ReportWrites(
+            effects.ReportWrites(
                 event.operations,
                 event.state.kraft_metadata_offset,
                 self.lag(image),
@@ -228,13 +196,13 @@ class MigrationDriver:
         else:
             self._poll_now = True
 
-    def _on_failed(self, event: JobFailed, image: MetadataImage) -> None:
+    def _on_failed(self, event: events.JobFailed, image: MetadataImage) -> None:
         """Nothing that the job may have done is relied upon: versions are learnt anew, everything is compared."""
         self.leadership = self.leadership.with_migration_version(UNKNOWN_VERSION)
         self._pending = None
         if self.state is S.DUAL_WRITE:
             self._reconcile_needed = True
-        if event.failure is ZkFailure.FENCED:
+        if event.failure is events.ZkFailure.FENCED:
             self._stop()
             self._may_lead = False
         self._wait(event.reason)
@@ -246,7 +214,7 @@ class MigrationDriver:
             return
         if self.state in (S.UNINITIALIZED, S.INACTIVE):
             if self.state is S.UNINITIALIZED or self._may_lead:
-                self._start(ReadMigrationState(self._next_job()))
+                self._start(effects.ReadMigrationState(self._next_job()))
         elif not preconditions.is_first_image(image):
             self._wait("the metadata log holds nothing yet")
         else:
@@ -278,13 +246,13 @@ class MigrationDriver:
         if self._read_again:
             self._wait(reason)
         else:
-            self._start(ReadMigrationState(self._next_job()))
+            self._start(effects.ReadMigrationState(self._next_job()))
 
     def _poll_brokers(self, image: MetadataImage) -> None:
-        self._start(ReadBrokerIds(self._next_job()))
+        self._start(effects.ReadBrokerIds(self._next_job()))
 
     def _poll_claim(self, image: MetadataImage) -> None:
-        self._start(Claim(self._next_job(), self.leadership))
+        self._start(effects.Claim(self._next_job(), self.leadership))
 
     def _poll_copy(self, image: MetadataImage) -> None:
         """Copy, unless that is committed and only its result was lost."""
@@ -292,7 +260,7 @@ class MigrationDriver:
             self._adopt_offset_of_the_log(image)
             self._transition(S.SYNC_KRAFT_TO_ZK)
         else:
-            self._start(CopyMetadata(self._next_job()))
+            self._start(effects.CopyMetadata(self._next_job()))
 
     def _poll_sync(self, image: MetadataImage) -> None:
         reason = preconditions.log_behind_zookeeper(image, self.leadership)
@@ -302,7 +270,7 @@ class MigrationDriver:
             self._start_reconcile(image)
 
     def _poll_full_rpcs(self, image: MetadataImage) -> None:
-        self._effects.append(SendFullRpcs(self.leadership.zk_controller_epoch))
+        self._effects.append(effects.SendFullRpcs(self.leadership.zk_controller_epoch))
         self._transition(S.DUAL_WRITE)
 
     def _poll_dual_write(self, image: MetadataImage) -> None:
@@ -326,7 +294,7 @@ class MigrationDriver:
                 return
             if operations:
                 state = self.leadership.with_offset(image.offset, image.epoch)
-                self._start(WriteZk(self._next_job(), state, operations))
+                self._start(effects.WriteZk(self._next_job(), state, operations))
 
     def _adopt_offset_of_the_log(self, image: MetadataImage) -> None:
         """The log has the whole copy, even if nobody came to write its offset to `/migration`."""
@@ -338,13 +306,15 @@ class MigrationDriver:
     def _start_reconcile(self, image: MetadataImage) -> None:
         """What changes from now on is remembered, because the reconcile may have looked at it already."""
         self._pending, self._reconcile_needed, self._pending_while_reconciling = MetadataDelta(), False, True
-        self._start(Reconcile(self._next_job(), self.leadership.with_offset(image.offset, image.epoch)), snapshot=True)
+        self._start(
+            effects.Reconcile(self._next_job(), self.leadership.with_offset(image.offset, image.epoch)), snapshot=True
+        )
 
     def _next_job(self) -> int:
         self._jobs += 1
         return self._jobs
 
-    def _start(self, job: Job, *, snapshot: bool = False) -> None:
+    def _start(self, job: effects.Job, *, snapshot: bool = False) -> None:
         self._job, self._job_started_ms, self._job_is_snapshot = job.job, self._now_ms, snapshot
         self._effects.append(job)
 
@@ -352,30 +322,30 @@ class MigrationDriver:
         """Give up what was claimed: no job, no pending changes, INACTIVE."""
         if self._job is not None:
             self._job = None
-            self._effects.append(CancelJob())
+            self._effects.append(effects.CancelJob())
         self._pending, self._reconcile_needed, self._read_again = None, False, False
         if self.state is not S.INACTIVE:
             self._transition(S.INACTIVE)
-            self._effects.append(StopRpcs())
+            self._effects.append(effects.StopRpcs())
 
     def _transition(self, state: MigrationDriverState) -> None:
         check_transition(self.state, state)
         if state is not self.state:
-            self._effects.append(StateChanged(self.state, state))
+            self._effects.append(effects.StateChanged(self.state, state))
             self.state, self._polls, self._waiting, self._poll_now = state, 0, None, True
 
     def _wait(self, reason: str) -> None:
         """Say why it does not go on, once, and poll again later; an INACTIVE driver waits for a new leader instead."""
         if reason != self._waiting:
             self._waiting = reason
-            self._effects.append(ReportWaiting(reason))
+            self._effects.append(effects.ReportWaiting(reason))
         self._poll_now = False
         if self.state is S.INACTIVE and not self._may_lead:
             return
         backoff = min(POLL_BACKOFF_INITIAL_MS * 2 ** min(self._polls, 20), POLL_BACKOFF_MAX_MS)
         self._polls += 1
         jitter = 1 + self._rng.uniform(-POLL_BACKOFF_JITTER, POLL_BACKOFF_JITTER)
-        self._effects.append(SetTimer(self._now_ms + round(backoff * jitter)))
+        self._effects.append(effects.SetTimer(self._now_ms + round(backoff * jitter)))
 
     def _remember(self, delta: MetadataDelta) -> None:
         """Add a change to those that the next write has to look at; the delta itself belongs to others too."""
@@ -403,17 +373,17 @@ def _size(delta: MetadataDelta) -> int:
 
 
 _HANDLERS: Final[dict[type, Callable[[MigrationDriver, Any, MetadataImage], None]]] = {
-    Poll: MigrationDriver._on_poll,
-    LeaderChanged: MigrationDriver._on_leader,
-    MetadataChanged: MigrationDriver._on_metadata,
-    MigrationStateRead: MigrationDriver._on_state_read,
-    BrokerIdsRead: MigrationDriver._on_broker_ids,
-    AssignedBrokersRead: MigrationDriver._on_assigned_brokers,
-    Claimed: MigrationDriver._on_claimed,
-    ClaimRefused: MigrationDriver._on_claim_refused,
-    Copied: MigrationDriver._on_copied,
-    Written: MigrationDriver._on_written,
-    JobFailed: MigrationDriver._on_failed,
+    events.Poll: MigrationDriver._on_poll,
+    events.LeaderChanged: MigrationDriver._on_leader,
+    events.MetadataChanged: MigrationDriver._on_metadata,
+    events.MigrationStateRead: MigrationDriver._on_state_read,
+    events.BrokerIdsRead: MigrationDriver._on_broker_ids,
+    events.AssignedBrokersRead: MigrationDriver._on_assigned_brokers,
+    events.Claimed: MigrationDriver._on_claimed,
+    events.ClaimRefused: MigrationDriver._on_claim_refused,
+    events.Copied: MigrationDriver._on_copied,
+    events.Written: MigrationDriver._on_written,
+    events.JobFailed: MigrationDriver._on_failed,
 }
 
 _POLLS: Final[dict[MigrationDriverState, Callable[[MigrationDriver, MetadataImage], None]]] = {

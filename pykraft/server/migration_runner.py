@@ -19,40 +19,9 @@ from pykraft.controller.config import ControllerConfig
 from pykraft.controller.errors import ApiError
 from pykraft.image.delta import MetadataDelta
 from pykraft.image.metadata_image import MetadataImage
+from pykraft.migration import effects, events
 from pykraft.migration.claim import ClaimRefusal
 from pykraft.migration.driver import MigrationDriver
-from pykraft.migration.effects import (
-    AssignedBrokersRead,
-    BrokerIdsRead,
-    CancelJob,
-    Claim,
-    Claimed,
-    ClaimRefused,
-    Copied,
-    CopyMetadata,
-    Effect,
-    Event,
-    Job,
-    JobFailed,
-    LeaderChanged,
-    MetadataChanged,
-    MigrationStateRead,
-    Poll,
-    ReadAssignedBrokers,
-    ReadBrokerIds,
-    ReadMigrationState,
-    Reconcile,
-    ReportWaiting,
-    ReportWrites,
-    SendDeltaRpcs,
-    SendFullRpcs,
-    SetTimer,
-    StateChanged,
-    StopRpcs,
-    WriteZk,
-    Written,
-    ZkFailure,
-)
 from pykraft.migration.operations import UnrepairableError, count_by_type
 from pykraft.migration.zk_contents import PasswordEncoder, PlainPasswords
 from pykraft.protocol.errors import ErrorCode
@@ -137,11 +106,11 @@ class MigrationRunner:
         self.driver = MigrationDriver(
             config.node_id, voter_ids, rng, self._passwords, config.inter_broker_listener_name
         )
-        self._leader: LeaderChanged | None = None
+        self._leader: events.LeaderChanged | None = None
         self._leader_news = trio.Event()
         self._timer_at_s = float("inf")
         self._timer_news = trio.Event()
-        self._job: Job | None = None
+        self._job: effects.Job | None = None
         self._job_news = trio.Event()
         self._job_scope: trio.CancelScope | None = None
 
@@ -149,11 +118,11 @@ class MigrationRunner:
 
     def publish(self, image: MetadataImage, delta: MetadataDelta) -> None:
         """The writer's publisher."""
-        self._step(MetadataChanged(delta), image)
+        self._step(events.MetadataChanged(delta), image)
 
     def leader_changed(self, leader_id: int | None, epoch: int) -> None:
         """Tell who leads the quorum from now on (None: nobody)."""
-        self._leader = LeaderChanged(leader_id, epoch)
+        self._leader = events.LeaderChanged(leader_id, epoch)
         self._leader_news.set()
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -174,10 +143,10 @@ class MigrationRunner:
 
     # -- events --------------------------------------------------------------------------------------------------
 
-    async def _deliver(self, event: Event) -> None:
+    async def _deliver(self, event: events.Event) -> None:
         await self._writer.read(partial(self._step, event))
 
-    def _step(self, event: Event, image: MetadataImage) -> None:
+    def _step(self, event: events.Event, image: MetadataImage) -> None:
         for effect in self.driver.step(event, image, int(trio.current_time() * 1000)):
             try:
                 self._do(effect, image)
@@ -198,13 +167,13 @@ class MigrationRunner:
 
     async def _watch_session(self) -> None:
         """Poll at the start and, after a breath, whenever ZooKeeper can be reached again."""
-        await self._deliver(Poll())
+        await self._deliver(events.Poll())
         connections = self._port.session.status.connections
         async for status in self._port.session.changes():
             if status.state is SessionState.CONNECTED and status.connections != connections:
                 connections = status.connections
                 await trio.sleep(RECONNECTED_PAUSE_MS / 1000)
-                await self._deliver(Poll())
+                await self._deliver(events.Poll())
 
     async def _watch_timer(self) -> None:
         while True:
@@ -214,41 +183,41 @@ class MigrationRunner:
                 self._timer_news = trio.Event()
             else:
                 self._timer_at_s = float("inf")
-                await self._deliver(Poll())
+                await self._deliver(events.Poll())
 
     # -- effects -------------------------------------------------------------------------------------------------
 
-    def _do(self, effect: Effect, image: MetadataImage) -> None:
+    def _do(self, effect: effects.Effect, image: MetadataImage) -> None:
         match effect:
-            case CancelJob():
+            case effects.CancelJob():
                 self._job = None
                 if self._job_scope is not None:
                     self._job_scope.cancel()
-            case SetTimer():
+            case effects.SetTimer():
                 self._timer_at_s = effect.at_ms / 1000
                 self._timer_news.set()
-            case SendFullRpcs():
+            case effects.SendFullRpcs():
                 self._channels.publish_full(image, effect.zk_controller_epoch)
-            case SendDeltaRpcs():
+            case effects.SendDeltaRpcs():
                 self._channels.publish_delta(image, effect.delta, effect.zk_controller_epoch)
-            case StopRpcs():
+            case effects.StopRpcs():
                 self._channels.stop_all()
-            case StateChanged():
+            case effects.StateChanged():
                 self._report_state(effect)
-            case ReportWaiting():
+            case effects.ReportWaiting():
                 log.warning("The migration waits in %s: %s", self.driver.state.name, effect.reason)
                 self._emit("migration_waiting", reason=effect.reason)
-            case ReportWrites():
+            case effects.ReportWrites():
                 self._report_writes(effect)
             case _:
                 self._job = effect
                 self._job_news.set()
 
-    def _report_state(self, effect: StateChanged) -> None:
+    def _report_state(self, effect: effects.StateChanged) -> None:
         log.info("%d transitioning from %s to %s state", self._node_id, effect.previous.name, effect.state.name)
         self._emit("migration_state", state=effect.state.value, previous=effect.previous.value, time_ms=self._now_ms())
 
-    def _report_writes(self, effect: ReportWrites) -> None:
+    def _report_writes(self, effect: effects.ReportWrites) -> None:
         operations = dict(effect.operations)
         if effect.snapshot:
             self.metrics.zk_write_snapshot_time_ms = effect.duration_ms
@@ -277,43 +246,43 @@ class MigrationRunner:
             with trio.CancelScope() as self._job_scope:
                 await self._deliver(await self._perform(job))
 
-    async def _perform(self, job: Job) -> Event:
+    async def _perform(self, job: effects.Job) -> events.Event:
         """Do a job; what goes wrong with ZooKeeper or the log is its result."""
         try:
             return await self._job_result(job)
         except (ZooKeeperError, ZnodeError, UnrepairableError, ApiError) as error:
             failure = _failure(error)
             log.info("Encountered an error during %s. Will retry. %s: %s", type(job).__name__, failure.value, error)
-            return JobFailed(job.job, failure, self._advice(failure, error))
+            return events.JobFailed(job.job, failure, self._advice(failure, error))
         except Exception as error:  # Brokers are served whatever the migration comes upon.
             log.exception("%s of the migration failed in %s. Will retry.", type(job).__name__, self.driver.state.name)
-            return JobFailed(job.job, ZkFailure.DEFECT, self._advice(ZkFailure.DEFECT, error))
+            return events.JobFailed(job.job, events.ZkFailure.DEFECT, self._advice(events.ZkFailure.DEFECT, error))
 
-    async def _job_result(self, job: Job) -> Event:
+    async def _job_result(self, job: effects.Job) -> events.Event:
         match job:
-            case ReadMigrationState():
-                return MigrationStateRead(job.job, await self._zookeeper.read_migration_state())
-            case ReadBrokerIds():
-                return BrokerIdsRead(job.job, await broker_addresses(self._port))
-            case ReadAssignedBrokers():
+            case effects.ReadMigrationState():
+                return events.MigrationStateRead(job.job, await self._zookeeper.read_migration_state())
+            case effects.ReadBrokerIds():
+                return events.BrokerIdsRead(job.job, await broker_addresses(self._port))
+            case effects.ReadAssignedBrokers():
                 return await self._assigned_brokers(job)
-            case Claim():
+            case effects.Claim():
                 outcome = await self._zookeeper.claim(job.state)
                 if isinstance(outcome, ClaimRefusal):
-                    return ClaimRefused(job.job, outcome.reason)
+                    return events.ClaimRefused(job.job, outcome.reason)
                 log.info("Claimed ZK controller leadership: epoch %d", outcome.zk_controller_epoch)
-                return Claimed(job.job, outcome)
-            case CopyMetadata():
+                return events.Claimed(job.job, outcome)
+            case effects.CopyMetadata():
                 return await self._copy(job)
-            case Reconcile():
+            case effects.Reconcile():
                 log.info("Performing a full metadata sync from KRaft to ZK.")
                 state, counts = await reconcile(self._port, self._zookeeper, self._writer, self._passwords, job.state)
-                return Written(job.job, state, counts)
-            case WriteZk():
+                return events.Written(job.job, state, counts)
+            case effects.WriteZk():
                 state = await self._zookeeper.write(job.operations, job.state, store=True)
-                return Written(job.job, state, count_by_type(job.operations))
+                return events.Written(job.job, state, count_by_type(job.operations))
 
-    async def _assigned_brokers(self, job: ReadAssignedBrokers) -> AssignedBrokersRead:
+    async def _assigned_brokers(self, job: effects.ReadAssignedBrokers) -> events.AssignedBrokersRead:
         names, deleting = await topic_names(self._port)
         gone = set(deleting)
         replicas: dict[int, str] = {}
@@ -332,9 +301,9 @@ class MigrationRunner:
         version = await self._writer.read(lambda image: image.metadata_version)
         users = [] if version.is_scram_supported else await scram_users(self._port)
         tokens = [] if version.is_delegation_token_supported else await children(self._port, paths.DELEGATION_TOKENS)
-        return AssignedBrokersRead(job.job, replicas, without_id, users, tokens)
+        return events.AssignedBrokersRead(job.job, replicas, without_id, users, tokens)
 
-    async def _copy(self, job: CopyMetadata) -> Copied:
+    async def _copy(self, job: effects.CopyMetadata) -> events.Copied:
         log.info("Starting ZK migration")
         started_s = trio.current_time()
         (offset, epoch), manifest = await copy_metadata(
@@ -364,43 +333,43 @@ class MigrationRunner:
             duration_ms=duration_ms,
             read_ms=round(manifest.read_ms),
         )
-        return Copied(job.job, offset, epoch)
+        return events.Copied(job.job, offset, epoch)
 
-    def _advice(self, failure: ZkFailure, error: Exception) -> str:
+    def _advice(self, failure: events.ZkFailure, error: Exception) -> str:
         match failure:
-            case ZkFailure.CONNECTION:
+            case events.ZkFailure.CONNECTION:
                 return (
                     f"ZooKeeper at {self._zookeeper_connect} cannot be reached ({error}): see that it runs and that"
                     " zookeeper.connect is right; brokers are served meanwhile, and ZooKeeper is caught up afterwards"
                 )
-            case ZkFailure.AUTH:
+            case events.ZkFailure.AUTH:
                 return (
                     f"ZooKeeper at {self._zookeeper_connect} refused the credentials ({error}): give this controller"
                     " the same ZooKeeper login as the brokers"
                 )
-            case ZkFailure.FENCED:
+            case events.ZkFailure.FENCED:
                 return (
                     f"another controller took over in ZooKeeper ({error}): ZooKeeper is not written any more from"
                     " here; if that was not meant, delete /controller and restart this controller, else stop it"
                 )
-            case ZkFailure.ZNODE | ZkFailure.REFUSED:
+            case events.ZkFailure.ZNODE | events.ZkFailure.REFUSED:
                 return f"ZooKeeper: {error}"
-            case ZkFailure.METADATA:
+            case events.ZkFailure.METADATA:
                 return f"the metadata log did not take the records ({error}): look in this controller's log"
-            case ZkFailure.DEFECT:
+            case events.ZkFailure.DEFECT:
                 return (
                     f"something unforeseen went wrong ({type(error).__name__}: {error}): report it with this"
                     " controller's log, which says where"
                 )
 
 
-def _failure(error: Exception) -> ZkFailure:
+def _failure(error: Exception) -> events.ZkFailure:
     if isinstance(error, FencedError):
-        return ZkFailure.FENCED
+        return events.ZkFailure.FENCED
     if isinstance(error, AuthError) or (isinstance(error, RequestFailedError) and error.code in _AUTH_CODES):
-        return ZkFailure.AUTH
+        return events.ZkFailure.AUTH
     if isinstance(error, _LOST):
-        return ZkFailure.CONNECTION
+        return events.ZkFailure.CONNECTION
     if isinstance(error, ZnodeError):
-        return ZkFailure.ZNODE
-    return ZkFailure.METADATA if isinstance(error, ApiError) else ZkFailure.REFUSED
+        return events.ZkFailure.ZNODE
+    return events.ZkFailure.METADATA if isinstance(error, ApiError) else events.ZkFailure.REFUSED

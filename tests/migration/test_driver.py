@@ -10,39 +10,8 @@ import pytest
 from pykraft.image.delta import MetadataDelta
 from pykraft.image.metadata_image import MetadataImage
 from pykraft.image.model import ZkMigrationState
-from pykraft.migration import driver
+from pykraft.migration import driver, effects, events
 from pykraft.migration.driver import MigrationDriver
-from pykraft.migration.effects import (
-    AssignedBrokersRead,
-    BrokerIdsRead,
-    CancelJob,
-    Claim,
-    Claimed,
-    ClaimRefused,
-    Copied,
-    CopyMetadata,
-    Effect,
-    Event,
-    JobFailed,
-    LeaderChanged,
-    MetadataChanged,
-    MigrationStateRead,
-    Poll,
-    ReadAssignedBrokers,
-    ReadBrokerIds,
-    ReadMigrationState,
-    Reconcile,
-    ReportWaiting,
-    ReportWrites,
-    SendDeltaRpcs,
-    SendFullRpcs,
-    SetTimer,
-    StateChanged,
-    StopRpcs,
-    WriteZk,
-    Written,
-    ZkFailure,
-)
 from pykraft.migration.states import EMPTY, ZkMigrationLeadershipState
 from pykraft.migration.states import MigrationDriverState as S
 from pykraft.migration.zk_writer import ZkWriter
@@ -57,7 +26,7 @@ from pykraft.protocol.records.topic_record import TopicRecord
 from pykraft.protocol.records.zk_migration_state_record import ZkMigrationStateRecord
 
 NODE, EPOCH = 3000, 5
-E = TypeVar("E", bound=Effect)
+E = TypeVar("E", bound=effects.Effect)
 READ = EMPTY.with_migration_version(3)
 
 
@@ -68,8 +37,8 @@ class Bench:
         self.image = MetadataImage()
         self.driver = MigrationDriver(NODE, voters, Random(7))
         self.now_ms = 1_000
-        self.effects: list[Effect] = []
-        self.write: Reconcile | WriteZk | None = None
+        self.effects: list[effects.Effect] = []
+        self.write: effects.Reconcile | effects.WriteZk | None = None
         self.apply(
             FeatureLevelRecord(name="metadata.version", feature_level=version),
             ZkMigrationStateRecord(zk_migration_state=ZkMigrationState.PRE_MIGRATION),
@@ -83,21 +52,21 @@ class Bench:
         assert delta is not None
         return delta
 
-    def step(self, event: Event) -> list[Effect]:
+    def step(self, event: events.Event) -> list[effects.Effect]:
         self.effects = self.driver.step(event, self.image, self.now_ms)
-        self.write = next((e for e in self.effects if isinstance(e, Reconcile | WriteZk)), self.write)
+        self.write = next((e for e in self.effects if isinstance(e, effects.Reconcile | effects.WriteZk)), self.write)
         return self.effects
 
-    def change(self, *records: Any) -> list[Effect]:
+    def change(self, *records: Any) -> list[effects.Effect]:
         """Commit records and tell the driver."""
-        return self.step(MetadataChanged(self.apply(*records)))
+        return self.step(events.MetadataChanged(self.apply(*records)))
 
     def one(self, kind: type[E]) -> E:
         """The only effect of a kind of the last step."""
         (found,) = (effect for effect in self.effects if isinstance(effect, kind))
         return found
 
-    def has(self, *kinds: type[Effect]) -> bool:
+    def has(self, *kinds: type[effects.Effect]) -> bool:
         return any(isinstance(effect, kinds) for effect in self.effects)
 
     def at(self, state: S) -> bool:
@@ -106,38 +75,38 @@ class Bench:
     # -- shortcuts, each from the state before it -----------------------------------------------------------------
 
     def lead(self, read: ZkMigrationLeadershipState = READ) -> None:
-        self.step(Poll())
-        self.step(MigrationStateRead(self.one(ReadMigrationState).job, read))
-        self.step(LeaderChanged(NODE, EPOCH))
-        self.step(MigrationStateRead(self.one(ReadMigrationState).job, read))
+        self.step(events.Poll())
+        self.step(events.MigrationStateRead(self.one(effects.ReadMigrationState).job, read))
+        self.step(events.LeaderChanged(NODE, EPOCH))
+        self.step(events.MigrationStateRead(self.one(effects.ReadMigrationState).job, read))
 
     def register(self, *ids: int) -> None:
         self.change(*(zk_broker(id_) for id_ in ids))
 
     def brokers_found(self) -> None:
         self.lead()
-        job = self.one(ReadBrokerIds).job
+        job = self.one(effects.ReadBrokerIds).job
         self.register(0, 1)
-        self.step(BrokerIdsRead(job, {0: "h:1", 1: "h:2"}))
-        self.step(AssignedBrokersRead(self.one(ReadAssignedBrokers).job, {0: "t-0"}, []))
+        self.step(events.BrokerIdsRead(job, {0: "h:1", 1: "h:2"}))
+        self.step(events.AssignedBrokersRead(self.one(effects.ReadAssignedBrokers).job, {0: "t-0"}, []))
 
     def claimed(self) -> None:
-        claim = self.one(Claim)
-        self.step(Claimed(claim.job, claim.state.with_zk_controller(6, 8).with_migration_version(4)))
+        claim = self.one(effects.Claim)
+        self.step(events.Claimed(claim.job, claim.state.with_zk_controller(6, 8).with_migration_version(4)))
 
     def dual_write(self) -> None:
         self.brokers_found()
         self.claimed()
-        copy = self.one(CopyMetadata)
+        copy = self.one(effects.CopyMetadata)
         self.change(ZkMigrationStateRecord(zk_migration_state=ZkMigrationState.MIGRATION))
-        self.step(Copied(copy.job, self.image.offset, EPOCH))
+        self.step(events.Copied(copy.job, self.image.offset, EPOCH))
         self.write_done()
         assert self.at(S.DUAL_WRITE)
 
-    def write_done(self, version: int = 10) -> list[Effect]:
+    def write_done(self, version: int = 10) -> list[effects.Effect]:
         """The write that runs has come to its end."""
         assert self.write is not None
-        return self.step(Written(self.write.job, self.write.state.with_migration_version(version), {}))
+        return self.step(events.Written(self.write.job, self.write.state.with_migration_version(version), {}))
 
 
 def zk_broker(id_: int, listener: str = "PLAINTEXT", protocol: int = 0) -> RegisterBrokerRecord:
@@ -173,16 +142,16 @@ def config(value: str) -> ConfigRecord:
 def test_c23_the_whole_way() -> None:
     bench = Bench()
     bench.dual_write()
-    assert bench.has(SendFullRpcs)
-    assert bench.one(SendFullRpcs).zk_controller_epoch == 6
-    assert not bench.has(WriteZk)
+    assert bench.has(effects.SendFullRpcs)
+    assert bench.one(effects.SendFullRpcs).zk_controller_epoch == 6
+    assert not bench.has(effects.WriteZk)
 
 
 def test_c64_a_leader_event_before_the_start_is_not_lost() -> None:
     bench = Bench()
-    bench.step(LeaderChanged(NODE, EPOCH))
+    bench.step(events.LeaderChanged(NODE, EPOCH))
     assert bench.at(S.UNINITIALIZED)
-    bench.step(MigrationStateRead(bench.one(ReadMigrationState).job, READ))
+    bench.step(events.MigrationStateRead(bench.one(effects.ReadMigrationState).job, READ))
     assert bench.at(S.WAIT_FOR_BROKERS)
     leadership = bench.driver.leadership
     assert (leadership.kraft_controller_id, leadership.kraft_controller_epoch) == (NODE, EPOCH)
@@ -190,9 +159,9 @@ def test_c64_a_leader_event_before_the_start_is_not_lost() -> None:
 
 def test_a_follower_stays_inactive() -> None:
     bench = Bench()
-    bench.step(Poll())
-    bench.step(MigrationStateRead(bench.one(ReadMigrationState).job, READ))
-    bench.step(LeaderChanged(4000, EPOCH))
+    bench.step(events.Poll())
+    bench.step(events.MigrationStateRead(bench.one(effects.ReadMigrationState).job, READ))
+    bench.step(events.LeaderChanged(4000, EPOCH))
     assert bench.effects == []
     assert bench.at(S.INACTIVE)
     bench.register(0)
@@ -204,7 +173,7 @@ def test_c38_nothing_happens_before_the_first_image() -> None:
     bench.image = MetadataImage()
     bench.lead()
     assert bench.at(S.WAIT_FOR_CONTROLLER_QUORUM)
-    assert "holds nothing yet" in bench.one(ReportWaiting).reason
+    assert "holds nothing yet" in bench.one(effects.ReportWaiting).reason
 
 
 @pytest.mark.parametrize(
@@ -224,9 +193,9 @@ def test_c15_c44_every_voter_must_be_ready(
     bench.lead()
     assert bench.at(S.WAIT_FOR_CONTROLLER_QUORUM if expected else S.WAIT_FOR_BROKERS)
     if expected:
-        assert expected in bench.one(ReportWaiting).reason
+        assert expected in bench.one(effects.ReportWaiting).reason
         bench.change(RegisterControllerRecord(controller_id=missing, zk_migration_ready=False))
-        assert f"controller {missing} is not ready to migrate" in bench.one(ReportWaiting).reason
+        assert f"controller {missing} is not ready to migrate" in bench.one(effects.ReportWaiting).reason
         bench.change(RegisterControllerRecord(controller_id=missing, zk_migration_ready=True))
         assert bench.at(S.WAIT_FOR_BROKERS)
 
@@ -240,8 +209,8 @@ def test_a_log_that_cannot_migrate_ends_it(state: ZkMigrationState, expected: st
     bench.apply(ZkMigrationStateRecord(zk_migration_state=state))
     bench.lead()
     assert bench.at(S.INACTIVE)
-    assert expected in bench.one(ReportWaiting).reason
-    assert not bench.has(SetTimer)
+    assert expected in bench.one(effects.ReportWaiting).reason
+    assert not bench.has(effects.SetTimer)
     bench.register(0)
     assert bench.effects == []
 
@@ -249,27 +218,27 @@ def test_a_log_that_cannot_migrate_ends_it(state: ZkMigrationState, expected: st
 def test_c18_a_migration_below_3_4_is_refused() -> None:
     bench = Bench(version=7)
     bench.lead()
-    assert "must be 3.4-IV0 or later" in bench.one(ReportWaiting).reason
+    assert "must be 3.4-IV0 or later" in bench.one(effects.ReportWaiting).reason
 
 
 def test_brokers_are_waited_for_with_their_names() -> None:
     bench = Bench()
     bench.lead()
-    bench.step(BrokerIdsRead(bench.one(ReadBrokerIds).job, {}))
-    assert "/brokers/ids has no children" in bench.one(ReportWaiting).reason
-    bench.step(Poll())
-    bench.step(BrokerIdsRead(bench.one(ReadBrokerIds).job, {0: "h:9092", 1: "h:9093"}))
-    assert "broker 0 (h:9092), 1 (h:9093)" in bench.one(ReportWaiting).reason
+    bench.step(events.BrokerIdsRead(bench.one(effects.ReadBrokerIds).job, {}))
+    assert "/brokers/ids has no children" in bench.one(effects.ReportWaiting).reason
+    bench.step(events.Poll())
+    bench.step(events.BrokerIdsRead(bench.one(effects.ReadBrokerIds).job, {0: "h:9092", 1: "h:9093"}))
+    assert "broker 0 (h:9092), 1 (h:9093)" in bench.one(effects.ReportWaiting).reason
     bench.register(0)
-    bench.step(BrokerIdsRead(bench.one(ReadBrokerIds).job, {0: "h:9092", 1: "h:9093"}))
-    assert "broker 1 (h:9093) not registered" in bench.one(ReportWaiting).reason
+    bench.step(events.BrokerIdsRead(bench.one(effects.ReadBrokerIds).job, {0: "h:9092", 1: "h:9093"}))
+    assert "broker 1 (h:9093) not registered" in bench.one(effects.ReportWaiting).reason
     bench.change(RegisterBrokerRecord(broker_id=1))
-    bench.step(BrokerIdsRead(bench.one(ReadBrokerIds).job, {0: "h:9092", 1: "h:9093"}))
-    assert "broker 1 (h:9093) registered with this controller in KRaft mode" in bench.one(ReportWaiting).reason
+    bench.step(events.BrokerIdsRead(bench.one(effects.ReadBrokerIds).job, {0: "h:9092", 1: "h:9093"}))
+    assert "broker 1 (h:9093) registered with this controller in KRaft mode" in bench.one(effects.ReportWaiting).reason
     bench.register(1)
-    bench.step(BrokerIdsRead(bench.one(ReadBrokerIds).job, {0: "h:9092", 1: "h:9093"}))
-    bench.step(AssignedBrokersRead(bench.one(ReadAssignedBrokers).job, {0: "t-0", 7: "orders-3"}, []))
-    assert "broker 7 (orders-3) not registered" in bench.one(ReportWaiting).reason
+    bench.step(events.BrokerIdsRead(bench.one(effects.ReadBrokerIds).job, {0: "h:9092", 1: "h:9093"}))
+    bench.step(events.AssignedBrokersRead(bench.one(effects.ReadAssignedBrokers).job, {0: "t-0", 7: "orders-3"}, []))
+    assert "broker 7 (orders-3) not registered" in bench.one(effects.ReportWaiting).reason
     assert bench.at(S.WAIT_FOR_BROKERS)
 
 
@@ -277,9 +246,9 @@ def test_l19_topics_without_id_hold_the_migration_up() -> None:
     bench = Bench()
     bench.lead()
     bench.register(0)
-    bench.step(BrokerIdsRead(bench.driver._job or 0, {0: ""}))
-    bench.step(AssignedBrokersRead(bench.one(ReadAssignedBrokers).job, {0: "old-0"}, ["old"]))
-    assert "topic old has no topic_id" in bench.one(ReportWaiting).reason
+    bench.step(events.BrokerIdsRead(bench.driver._job or 0, {0: ""}))
+    bench.step(events.AssignedBrokersRead(bench.one(effects.ReadAssignedBrokers).job, {0: "old-0"}, ["old"]))
+    assert "topic old has no topic_id" in bench.one(effects.ReportWaiting).reason
 
 
 @pytest.mark.parametrize(
@@ -299,11 +268,11 @@ def test_c16_what_the_log_has_no_record_for_holds_the_migration_up(
     bench = Bench(version=version)
     bench.lead()
     bench.register(0)
-    bench.step(BrokerIdsRead(bench.driver._job or 0, {0: ""}))
-    bench.step(AssignedBrokersRead(bench.one(ReadAssignedBrokers).job, {0: "t-0"}, [], users, tokens))
+    bench.step(events.BrokerIdsRead(bench.driver._job or 0, {0: ""}))
+    bench.step(events.AssignedBrokersRead(bench.one(effects.ReadAssignedBrokers).job, {0: "t-0"}, [], users, tokens))
     assert bench.at(S.WAIT_FOR_BROKERS if expected else S.BECOME_CONTROLLER)
     if expected:
-        assert expected in bench.one(ReportWaiting).reason
+        assert expected in bench.one(effects.ReportWaiting).reason
 
 
 @pytest.mark.parametrize(
@@ -320,11 +289,11 @@ def test_c59_a_broker_that_could_not_be_told_anything_holds_the_claim_up(
     bench = Bench()
     bench.lead()
     bench.change(zk_broker(0, listener, protocol))
-    bench.step(BrokerIdsRead(bench.driver._job or 0, {0: "h:1"}))
-    assert f"broker 0{' (h:9000)' if protocol else ''} {expected}" in bench.one(ReportWaiting).reason
+    bench.step(events.BrokerIdsRead(bench.driver._job or 0, {0: "h:1"}))
+    assert f"broker 0{' (h:9000)' if protocol else ''} {expected}" in bench.one(effects.ReportWaiting).reason
     bench.register(0)
-    bench.step(BrokerIdsRead(bench.driver._job or 0, {0: "h:1"}))
-    assert bench.has(ReadAssignedBrokers)
+    bench.step(events.BrokerIdsRead(bench.driver._job or 0, {0: "h:1"}))
+    assert bench.has(effects.ReadAssignedBrokers)
 
 
 def test_a_change_that_cannot_be_made_into_operations_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -338,13 +307,13 @@ def test_a_change_that_cannot_be_made_into_operations_is_not_lost(monkeypatch: p
     with monkeypatch.context() as patched:
         patched.setattr(ZkWriter, "delta", refuse)
         bench.change(TopicRecord(name="t", topic_id=bytes(15) + b"\x01"))
-    assert bench.has(SendDeltaRpcs)
-    assert not bench.has(WriteZk)
-    assert "ValueError: no such thing" in bench.one(ReportWaiting).reason
+    assert bench.has(effects.SendDeltaRpcs)
+    assert not bench.has(effects.WriteZk)
+    assert "ValueError: no such thing" in bench.one(effects.ReportWaiting).reason
     assert bench.driver.is_writing
-    bench.now_ms = bench.one(SetTimer).at_ms
-    bench.step(Poll())
-    assert bench.has(Reconcile)
+    bench.now_ms = bench.one(effects.SetTimer).at_ms
+    bench.step(events.Poll())
+    assert bench.has(effects.Reconcile)
 
 
 def test_c40_a_reason_is_given_once_and_polls_get_rarer_up_to_a_minute() -> None:
@@ -352,11 +321,11 @@ def test_c40_a_reason_is_given_once_and_polls_get_rarer_up_to_a_minute() -> None
     bench.lead()
     waits, reasons = [], 0
     for _ in range(12):
-        bench.step(BrokerIdsRead(bench.one(ReadBrokerIds).job, {}))
-        reasons += bench.has(ReportWaiting)
-        waits.append(bench.one(SetTimer).at_ms - bench.now_ms)
-        bench.now_ms = bench.one(SetTimer).at_ms
-        bench.step(Poll())
+        bench.step(events.BrokerIdsRead(bench.one(effects.ReadBrokerIds).job, {}))
+        reasons += bench.has(effects.ReportWaiting)
+        waits.append(bench.one(effects.SetTimer).at_ms - bench.now_ms)
+        bench.now_ms = bench.one(effects.SetTimer).at_ms
+        bench.step(events.Poll())
     assert reasons == 1
     for wait, expected in zip(
         waits, [100, 200, 400, 800, 1600, 3200, 6400, 12800, 25600, 51200, 60000, 60000], strict=True
@@ -367,25 +336,25 @@ def test_c40_a_reason_is_given_once_and_polls_get_rarer_up_to_a_minute() -> None
 def test_a_broker_that_registers_wakes_the_driver_a_topic_does_not() -> None:
     bench = Bench()
     bench.lead()
-    bench.step(BrokerIdsRead(bench.one(ReadBrokerIds).job, {0: "h"}))
+    bench.step(events.BrokerIdsRead(bench.one(effects.ReadBrokerIds).job, {0: "h"}))
     bench.change(*topic(1, "t"))
     assert bench.effects == []
     bench.register(0)
-    assert bench.has(ReadBrokerIds)
+    assert bench.has(effects.ReadBrokerIds)
 
 
 def test_a_refused_claim_is_tried_again() -> None:
     bench = Bench()
     bench.brokers_found()
     for attempt in range(3):
-        bench.step(ClaimRefused(bench.one(Claim).job, f"because {attempt}"))
-        assert bench.one(ReportWaiting).reason == f"because {attempt}"
+        bench.step(events.ClaimRefused(bench.one(effects.Claim).job, f"because {attempt}"))
+        assert bench.one(effects.ReportWaiting).reason == f"because {attempt}"
         assert bench.at(S.BECOME_CONTROLLER)
-        bench.step(Poll())
-    for failure in (ZkFailure.AUTH, ZkFailure.CONNECTION):
-        bench.step(JobFailed(bench.one(Claim).job, failure, failure.value))
+        bench.step(events.Poll())
+    for failure in (events.ZkFailure.AUTH, events.ZkFailure.CONNECTION):
+        bench.step(events.JobFailed(bench.one(effects.Claim).job, failure, failure.value))
         assert bench.at(S.BECOME_CONTROLLER)
-        bench.step(Poll())
+        bench.step(events.Poll())
     bench.claimed()
     assert bench.at(S.ZK_MIGRATION)
 
@@ -394,26 +363,26 @@ def test_c30_the_copy_runs_once() -> None:
     bench = Bench()
     bench.brokers_found()
     bench.claimed()
-    job = bench.one(CopyMetadata).job
-    assert bench.step(Poll()) == []
+    job = bench.one(effects.CopyMetadata).job
+    assert bench.step(events.Poll()) == []
     bench.register(2)
-    assert not bench.has(CopyMetadata)
-    bench.step(Copied(job, bench.image.offset, EPOCH))
-    assert bench.step(Copied(job, bench.image.offset, EPOCH)) == []
+    assert not bench.has(effects.CopyMetadata)
+    bench.step(events.Copied(job, bench.image.offset, EPOCH))
+    assert bench.step(events.Copied(job, bench.image.offset, EPOCH)) == []
 
 
 def test_a_copy_that_failed_starts_over_and_one_whose_result_was_lost_goes_on() -> None:
     bench = Bench()
     bench.brokers_found()
     bench.claimed()
-    bench.step(JobFailed(bench.one(CopyMetadata).job, ZkFailure.ZNODE, "znode /x"))
+    bench.step(events.JobFailed(bench.one(effects.CopyMetadata).job, events.ZkFailure.ZNODE, "znode /x"))
     assert bench.at(S.ZK_MIGRATION)
-    bench.step(Poll())
-    bench.step(JobFailed(bench.one(CopyMetadata).job, ZkFailure.METADATA, "lost"))
+    bench.step(events.Poll())
+    bench.step(events.JobFailed(bench.one(effects.CopyMetadata).job, events.ZkFailure.METADATA, "lost"))
     bench.apply(ZkMigrationStateRecord(zk_migration_state=ZkMigrationState.MIGRATION))
-    bench.step(Poll())
+    bench.step(events.Poll())
     assert bench.at(S.SYNC_KRAFT_TO_ZK)
-    assert bench.one(Reconcile).state.kraft_metadata_offset == bench.image.offset
+    assert bench.one(effects.Reconcile).state.kraft_metadata_offset == bench.image.offset
 
 
 def migrated_before(offset: int) -> Bench:
@@ -430,14 +399,14 @@ def test_c67_a_copied_log_beside_a_migration_znode_that_was_deleted_is_refused()
     bench.apply(ZkMigrationStateRecord(zk_migration_state=ZkMigrationState.MIGRATION))
     bench.lead(READ)
     assert bench.at(S.WAIT_FOR_CONTROLLER_QUORUM)
-    assert "start with an empty data directory" in bench.one(ReportWaiting).reason
+    assert "start with an empty data directory" in bench.one(effects.ReportWaiting).reason
 
 
 @pytest.mark.parametrize("offset", [1, -1], ids=["stored", "never stored"])
 def test_c23_l20_a_new_leader_of_a_copied_log_skips_the_waits_and_reconciles(offset: int) -> None:
     bench = migrated_before(offset)
     assert bench.at(S.BECOME_CONTROLLER)
-    assert bench.one(Claim).state.initial_migration_complete
+    assert bench.one(effects.Claim).state.initial_migration_complete
     bench.claimed()
     assert bench.at(S.SYNC_KRAFT_TO_ZK)
     bench.write_done()
@@ -447,7 +416,7 @@ def test_c23_l20_a_new_leader_of_a_copied_log_skips_the_waits_and_reconciles(off
 def test_a_log_that_is_older_than_zookeeper_does_not_overwrite_it() -> None:
     bench = migrated_before(1_000)
     assert bench.at(S.WAIT_FOR_CONTROLLER_QUORUM)
-    assert "this data directory is older than ZooKeeper" in bench.one(ReportWaiting).reason
+    assert "this data directory is older than ZooKeeper" in bench.one(effects.ReportWaiting).reason
 
 
 def test_c67_a_migration_znode_of_another_attempt_is_refused_until_it_is_deleted() -> None:
@@ -455,12 +424,12 @@ def test_c67_a_migration_znode_of_another_attempt_is_refused_until_it_is_deleted
     bench = Bench()
     bench.lead(READ.with_offset(1, EPOCH))
     assert bench.at(S.WAIT_FOR_CONTROLLER_QUORUM)
-    assert "delete /migration" in bench.one(ReportWaiting).reason
-    bench.step(Poll())
-    bench.step(MigrationStateRead(bench.one(ReadMigrationState).job, READ.with_offset(1, EPOCH)))
+    assert "delete /migration" in bench.one(effects.ReportWaiting).reason
+    bench.step(events.Poll())
+    bench.step(events.MigrationStateRead(bench.one(effects.ReadMigrationState).job, READ.with_offset(1, EPOCH)))
     assert bench.at(S.WAIT_FOR_CONTROLLER_QUORUM)
-    bench.step(Poll())
-    bench.step(MigrationStateRead(bench.one(ReadMigrationState).job, READ))
+    bench.step(events.Poll())
+    bench.step(events.MigrationStateRead(bench.one(effects.ReadMigrationState).job, READ))
     assert bench.at(S.WAIT_FOR_BROKERS)
 
 
@@ -471,39 +440,39 @@ def test_c8_only_needed_rpcs_go_out() -> None:
     bench = Bench()
     bench.dual_write()
     bench.change(config("2"))
-    assert bench.has(WriteZk)
-    assert not bench.has(SendDeltaRpcs, SendFullRpcs)
+    assert bench.has(effects.WriteZk)
+    assert not bench.has(effects.SendDeltaRpcs, effects.SendFullRpcs)
     bench.write_done()
     bench.register(2)
-    assert bench.has(SendDeltaRpcs)
-    assert not bench.has(WriteZk)
+    assert bench.has(effects.SendDeltaRpcs)
+    assert not bench.has(effects.WriteZk)
 
 
 def test_brokers_are_told_at_once_while_a_write_runs() -> None:
     bench = Bench()
     bench.dual_write()
     bench.change(*topic(1, "t"))
-    assert [type(effect) for effect in bench.effects] == [SendDeltaRpcs, WriteZk]
+    assert [type(effect) for effect in bench.effects] == [effects.SendDeltaRpcs, effects.WriteZk]
     bench.change(*topic(2, "u"))
-    assert [type(effect) for effect in bench.effects] == [SendDeltaRpcs]
+    assert [type(effect) for effect in bench.effects] == [effects.SendDeltaRpcs]
 
 
 def test_what_changes_during_a_write_is_written_once_as_it_is_then() -> None:
     bench = Bench()
     bench.dual_write()
     bench.change(*topic(1, "t"))
-    write = bench.one(WriteZk)
+    write = bench.one(effects.WriteZk)
     first = PartitionChangeRecord(topic_id=bytes(15) + b"\x01", partition_id=0, isr=[0])
     second = PartitionChangeRecord(topic_id=bytes(15) + b"\x01", partition_id=0, leader=1)
     bench.change(first)
     bench.change(second)
     bench.change(*topic(2, "gone"))
     bench.change(RemoveTopicRecord(topic_id=bytes(15) + b"\x02"))
-    assert not bench.has(WriteZk)
-    bench.step(Written(write.job, write.state, {"CreateTopic": 1}))
-    (operation,) = bench.one(WriteZk).operations
+    assert not bench.has(effects.WriteZk)
+    bench.step(events.Written(write.job, write.state, {"CreateTopic": 1}))
+    (operation,) = bench.one(effects.WriteZk).operations
     assert (operation.type.value, operation.subject) == ("UpdatePartition", "t")
-    assert bench.one(WriteZk).state.kraft_metadata_offset == bench.image.offset
+    assert bench.one(effects.WriteZk).state.kraft_metadata_offset == bench.image.offset
 
 
 def test_c28_the_merged_delta_does_not_touch_the_deltas_of_others() -> None:
@@ -512,29 +481,29 @@ def test_c28_the_merged_delta_does_not_touch_the_deltas_of_others() -> None:
     bench.change(*topic(1, "t"))
     delta = bench.apply(PartitionChangeRecord(topic_id=bytes(15) + b"\x01", partition_id=0, isr=[0]))
     before = repr(delta)
-    bench.step(MetadataChanged(delta))
+    bench.step(events.MetadataChanged(delta))
     bench.change(RemoveTopicRecord(topic_id=bytes(15) + b"\x01"))
     assert repr(delta) == before
 
 
-@pytest.mark.parametrize("failure", [f for f in ZkFailure if f is not ZkFailure.FENCED])
-def test_l15_a_failed_write_is_followed_by_a_reconcile_of_everything(failure: ZkFailure) -> None:
+@pytest.mark.parametrize("failure", [f for f in events.ZkFailure if f is not events.ZkFailure.FENCED])
+def test_l15_a_failed_write_is_followed_by_a_reconcile_of_everything(failure: events.ZkFailure) -> None:
     bench = Bench()
     bench.dual_write()
     bench.change(config("2"))
-    bench.step(JobFailed(bench.one(WriteZk).job, failure, "why"))
+    bench.step(events.JobFailed(bench.one(effects.WriteZk).job, failure, "why"))
     assert bench.at(S.DUAL_WRITE)
-    timer = bench.one(SetTimer)
+    timer = bench.one(effects.SetTimer)
     bench.change(config("3"))
-    assert not bench.has(WriteZk, Reconcile)
+    assert not bench.has(effects.WriteZk, effects.Reconcile)
     assert bench.driver._pending is None
     bench.now_ms = timer.at_ms
-    bench.step(Poll())
-    assert bench.one(Reconcile).state.migration_zk_version == -2
+    bench.step(events.Poll())
+    assert bench.one(effects.Reconcile).state.migration_zk_version == -2
     bench.change(config("4"))
     assert bench.driver.lag(bench.image) > 0
     bench.write_done()
-    assert bench.has(WriteZk)
+    assert bench.has(effects.WriteZk)
     bench.write_done()
     assert bench.driver.lag(bench.image) == 0
 
@@ -543,10 +512,10 @@ def test_zookeeper_coming_back_is_not_left_to_the_timer() -> None:
     bench = Bench()
     bench.dual_write()
     bench.change(config("2"))
-    bench.step(JobFailed(bench.one(WriteZk).job, ZkFailure.CONNECTION, "away"))
-    assert bench.has(SetTimer)
-    bench.step(Poll())
-    assert bench.has(Reconcile)
+    bench.step(events.JobFailed(bench.one(effects.WriteZk).job, events.ZkFailure.CONNECTION, "away"))
+    assert bench.has(effects.SetTimer)
+    bench.step(events.Poll())
+    assert bench.has(effects.Reconcile)
 
 
 def test_too_much_to_remember_becomes_a_reconcile(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -558,32 +527,32 @@ def test_too_much_to_remember_becomes_a_reconcile(monkeypatch: pytest.MonkeyPatc
     bench.change(*(ConfigRecord(resource_type=4, resource_name=name, name="k", value="v") for name in names))
     assert bench.driver._pending == MetadataDelta()
     bench.write_done()
-    assert bench.has(Reconcile)
+    assert bench.has(effects.Reconcile)
 
 
 def test_c17_c42_a_loaded_image_is_told_and_compared_as_a_whole() -> None:
     bench = Bench()
     bench.dual_write()
-    bench.step(MetadataChanged(None))
-    assert bench.has(SendFullRpcs)
-    assert bench.has(Reconcile)
+    bench.step(events.MetadataChanged(None))
+    assert bench.has(effects.SendFullRpcs)
+    assert bench.has(effects.Reconcile)
 
 
 def test_changes_during_the_sync_are_written_after_it() -> None:
     bench = Bench()
     bench.brokers_found()
     bench.claimed()
-    bench.step(Copied(bench.one(CopyMetadata).job, bench.image.offset, EPOCH))
-    reconcile = bench.one(Reconcile)
+    bench.step(events.Copied(bench.one(effects.CopyMetadata).job, bench.image.offset, EPOCH))
+    reconcile = bench.one(effects.Reconcile)
     bench.change(*topic(1, "t"))
     assert bench.effects == []
-    bench.step(Written(reconcile.job, reconcile.state, {}))
+    bench.step(events.Written(reconcile.job, reconcile.state, {}))
     assert [type(effect) for effect in bench.effects] == [
-        ReportWrites,
-        StateChanged,
-        SendFullRpcs,
-        StateChanged,
-        WriteZk,
+        effects.ReportWrites,
+        effects.StateChanged,
+        effects.SendFullRpcs,
+        effects.StateChanged,
+        effects.WriteZk,
     ]
 
 
@@ -594,11 +563,11 @@ def test_c49_losing_leadership_calls_everything_off() -> None:
     bench = Bench()
     bench.dual_write()
     bench.change(config("2"))
-    job = bench.one(WriteZk)
-    bench.step(LeaderChanged(4000, EPOCH + 1))
-    assert [type(effect) for effect in bench.effects] == [CancelJob, StateChanged, StopRpcs]
+    job = bench.one(effects.WriteZk)
+    bench.step(events.LeaderChanged(4000, EPOCH + 1))
+    assert [type(effect) for effect in bench.effects] == [effects.CancelJob, effects.StateChanged, effects.StopRpcs]
     assert bench.at(S.INACTIVE)
-    assert bench.step(Written(job.job, job.state, {})) == []
+    assert bench.step(events.Written(job.job, job.state, {})) == []
     assert bench.driver.leadership.zk_controller_epoch == -1
     bench.change(*topic(1, "t"))
     assert bench.effects == []
@@ -607,37 +576,37 @@ def test_c49_losing_leadership_calls_everything_off() -> None:
 def test_leading_again_in_a_new_epoch_starts_over() -> None:
     bench = Bench()
     bench.dual_write()
-    bench.step(LeaderChanged(NODE, EPOCH + 1))
+    bench.step(events.LeaderChanged(NODE, EPOCH + 1))
     assert bench.at(S.INACTIVE)
-    bench.step(MigrationStateRead(bench.one(ReadMigrationState).job, bench.driver.leadership))
+    bench.step(events.MigrationStateRead(bench.one(effects.ReadMigrationState).job, bench.driver.leadership))
     assert bench.at(S.BECOME_CONTROLLER)
-    assert bench.one(Claim).state.kraft_controller_epoch == EPOCH + 1
+    assert bench.one(effects.Claim).state.kraft_controller_epoch == EPOCH + 1
 
 
 def test_being_fenced_ends_the_term_until_the_next_leader_change() -> None:
     bench = Bench()
     bench.dual_write()
     bench.change(config("2"))
-    bench.step(JobFailed(bench.one(WriteZk).job, ZkFailure.FENCED, "broker 1 took over"))
+    bench.step(events.JobFailed(bench.one(effects.WriteZk).job, events.ZkFailure.FENCED, "broker 1 took over"))
     assert bench.at(S.INACTIVE)
-    assert bench.has(StopRpcs)
-    assert bench.one(ReportWaiting).reason == "broker 1 took over"
-    assert not bench.has(SetTimer)
-    assert bench.step(Poll()) == []
+    assert bench.has(effects.StopRpcs)
+    assert bench.one(effects.ReportWaiting).reason == "broker 1 took over"
+    assert not bench.has(effects.SetTimer)
+    assert bench.step(events.Poll()) == []
     bench.register(5)
     assert bench.effects == []
-    bench.step(LeaderChanged(NODE, EPOCH + 1))
-    assert bench.has(ReadMigrationState)
+    bench.step(events.LeaderChanged(NODE, EPOCH + 1))
+    assert bench.has(effects.ReadMigrationState)
 
 
 def test_c57_a_zookeeper_error_at_the_start_is_retried() -> None:
     bench = Bench()
-    bench.step(Poll())
-    bench.step(JobFailed(bench.one(ReadMigrationState).job, ZkFailure.CONNECTION, "away"))
+    bench.step(events.Poll())
+    bench.step(events.JobFailed(bench.one(effects.ReadMigrationState).job, events.ZkFailure.CONNECTION, "away"))
     assert bench.at(S.UNINITIALIZED)
-    assert bench.has(SetTimer)
-    bench.step(Poll())
-    assert bench.has(ReadMigrationState)
+    assert bench.has(effects.SetTimer)
+    bench.step(events.Poll())
+    assert bench.has(effects.ReadMigrationState)
 
 
 @pytest.mark.parametrize("snapshot", [False, True], ids=["WriteZk", "Reconcile"])
@@ -646,13 +615,13 @@ def test_l12_how_long_a_write_took_is_never_negative(snapshot: bool) -> None:
     bench.dual_write()
     bench.now_ms += 1_000
     if snapshot:
-        bench.step(MetadataChanged(None))
+        bench.step(events.MetadataChanged(None))
     else:
         bench.change(config("2"))
     bench.now_ms += 250
     bench.write_done()
-    assert bench.one(ReportWrites).duration_ms == 250
-    assert bench.one(ReportWrites).snapshot is snapshot
+    assert bench.one(effects.ReportWrites).duration_ms == 250
+    assert bench.one(effects.ReportWrites).snapshot is snapshot
 
 
 def test_c43_a_controller_that_does_not_lead_is_behind_by_nothing() -> None:
@@ -665,6 +634,6 @@ def test_c43_a_controller_that_does_not_lead_is_behind_by_nothing() -> None:
     bench.dual_write()
     bench.change(config("2"), config("3"))
     assert bench.driver.lag(bench.image) == 2
-    bench.step(LeaderChanged(4000, EPOCH + 1))
+    bench.step(events.LeaderChanged(4000, EPOCH + 1))
     bench.change(config("4"))
     assert bench.driver.lag(bench.image) == 0
