@@ -1,140 +1,17 @@
-"""The driver alone: what happens to it, and what it wants done."""
+"""The driver alone: the way to dual write, and what a change of leaders does."""
 
 from __future__ import annotations
 
-from random import Random
-from typing import Any, TypeVar
-
 import pytest
 
-from pykraft.image.delta import MetadataDelta
 from pykraft.image.metadata_image import MetadataImage
 from pykraft.image.model import ZkMigrationState
-from pykraft.migration import driver, effects, events
-from pykraft.migration.driver import MigrationDriver
-from pykraft.migration.states import EMPTY, ZkMigrationLeadershipState
+from pykraft.migration import effects, events
 from pykraft.migration.states import MigrationDriverState as S
-from pykraft.migration.zk_writer import ZkWriter
-from pykraft.protocol.records.config_record import ConfigRecord
-from pykraft.protocol.records.feature_level_record import FeatureLevelRecord
-from pykraft.protocol.records.partition_change_record import PartitionChangeRecord
-from pykraft.protocol.records.partition_record import PartitionRecord
-from pykraft.protocol.records.register_broker_record import BrokerEndpoint, RegisterBrokerRecord
+from pykraft.protocol.records.register_broker_record import RegisterBrokerRecord
 from pykraft.protocol.records.register_controller_record import RegisterControllerRecord
-from pykraft.protocol.records.remove_topic_record import RemoveTopicRecord
-from pykraft.protocol.records.topic_record import TopicRecord
 from pykraft.protocol.records.zk_migration_state_record import ZkMigrationStateRecord
-
-NODE, EPOCH = 3000, 5
-E = TypeVar("E", bound=effects.Effect)
-READ = EMPTY.with_migration_version(3)
-
-
-class Bench:
-    """A driver, an image, and a clock that stands still until it is told to go on."""
-
-    def __init__(self, *, voters: tuple[int, ...] = (NODE,), version: int = 21) -> None:
-        self.image = MetadataImage()
-        self.driver = MigrationDriver(NODE, voters, Random(7))
-        self.now_ms = 1_000
-        self.effects: list[effects.Effect] = []
-        self.write: effects.Reconcile | effects.WriteZk | None = None
-        self.apply(
-            FeatureLevelRecord(name="metadata.version", feature_level=version),
-            ZkMigrationStateRecord(zk_migration_state=ZkMigrationState.PRE_MIGRATION),
-            *(RegisterControllerRecord(controller_id=id_, zk_migration_ready=True) for id_ in voters),
-        )
-
-    def apply(self, *records: Any) -> MetadataDelta:
-        for record in records:
-            self.image.apply(record, self.image.offset + 1, EPOCH)
-        delta = self.image.take_delta()
-        assert delta is not None
-        return delta
-
-    def step(self, event: events.Event) -> list[effects.Effect]:
-        self.effects = self.driver.step(event, self.image, self.now_ms)
-        self.write = next((e for e in self.effects if isinstance(e, effects.Reconcile | effects.WriteZk)), self.write)
-        return self.effects
-
-    def change(self, *records: Any) -> list[effects.Effect]:
-        """Commit records and tell the driver."""
-        return self.step(events.MetadataChanged(self.apply(*records)))
-
-    def one(self, kind: type[E]) -> E:
-        """The only effect of a kind of the last step."""
-        (found,) = (effect for effect in self.effects if isinstance(effect, kind))
-        return found
-
-    def has(self, *kinds: type[effects.Effect]) -> bool:
-        return any(isinstance(effect, kinds) for effect in self.effects)
-
-    def at(self, state: S) -> bool:
-        return self.driver.state is state
-
-    # -- shortcuts, each from the state before it -----------------------------------------------------------------
-
-    def lead(self, read: ZkMigrationLeadershipState = READ) -> None:
-        self.step(events.Poll())
-        self.step(events.MigrationStateRead(self.one(effects.ReadMigrationState).job, read))
-        self.step(events.LeaderChanged(NODE, EPOCH))
-        self.step(events.MigrationStateRead(self.one(effects.ReadMigrationState).job, read))
-
-    def register(self, *ids: int) -> None:
-        self.change(*(zk_broker(id_) for id_ in ids))
-
-    def brokers_found(self) -> None:
-        self.lead()
-        job = self.one(effects.ReadBrokerIds).job
-        self.register(0, 1)
-        self.step(events.BrokerIdsRead(job, {0: "h:1", 1: "h:2"}))
-        self.step(events.AssignedBrokersRead(self.one(effects.ReadAssignedBrokers).job, {0: "t-0"}, []))
-
-    def claimed(self) -> None:
-        claim = self.one(effects.Claim)
-        self.step(events.Claimed(claim.job, claim.state.with_zk_controller(6, 8).with_migration_version(4)))
-
-    def dual_write(self) -> None:
-        self.brokers_found()
-        self.claimed()
-        copy = self.one(effects.CopyMetadata)
-        self.change(ZkMigrationStateRecord(zk_migration_state=ZkMigrationState.MIGRATION))
-        self.step(events.Copied(copy.job, self.image.offset, EPOCH))
-        self.write_done()
-        assert self.at(S.DUAL_WRITE)
-
-    def write_done(self, version: int = 10) -> list[effects.Effect]:
-        """The write that runs has come to its end."""
-        assert self.write is not None
-        return self.step(events.Written(self.write.job, self.write.state.with_migration_version(version), {}))
-
-
-def zk_broker(id_: int, listener: str = "PLAINTEXT", protocol: int = 0) -> RegisterBrokerRecord:
-    end = BrokerEndpoint(name=listener, host="h", port=9000 + id_, security_protocol=protocol)
-    return RegisterBrokerRecord(broker_id=id_, is_migrating_zk_broker=True, end_points=[end])
-
-
-def topic(id_: int, name: str, partitions: int = 1) -> list[Any]:
-    return [
-        TopicRecord(name=name, topic_id=bytes(15) + bytes([id_])),
-        *(
-            PartitionRecord(
-                topic_id=bytes(15) + bytes([id_]),
-                partition_id=n,
-                replicas=[0, 1],
-                isr=[0, 1],
-                leader=0,
-                leader_epoch=0,
-                partition_epoch=0,
-            )
-            for n in range(partitions)
-        ),
-    ]
-
-
-def config(value: str) -> ConfigRecord:
-    return ConfigRecord(resource_type=4, resource_name="0", name="log.cleaner.threads", value=value)
-
+from tests.migration.driver_bench import EPOCH, NODE, READ, Bench, config, topic, zk_broker
 
 # -- the way to dual write ---------------------------------------------------------------------------------------
 
@@ -296,26 +173,6 @@ def test_c59_a_broker_that_could_not_be_told_anything_holds_the_claim_up(
     assert bench.has(effects.ReadAssignedBrokers)
 
 
-def test_a_change_that_cannot_be_made_into_operations_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Brokers are told of it all the same, and everything is compared as soon as the timer is due."""
-    bench = Bench()
-    bench.dual_write()
-
-    def refuse(*_: object) -> None:
-        raise ValueError("no such thing")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(ZkWriter, "delta", refuse)
-        bench.change(TopicRecord(name="t", topic_id=bytes(15) + b"\x01"))
-    assert bench.has(effects.SendDeltaRpcs)
-    assert not bench.has(effects.WriteZk)
-    assert "ValueError: no such thing" in bench.one(effects.ReportWaiting).reason
-    assert bench.driver.is_writing
-    bench.now_ms = bench.one(effects.SetTimer).at_ms
-    bench.step(events.Poll())
-    assert bench.has(effects.Reconcile)
-
-
 def test_c40_a_reason_is_given_once_and_polls_get_rarer_up_to_a_minute() -> None:
     bench = Bench()
     bench.lead()
@@ -433,129 +290,6 @@ def test_c67_a_migration_znode_of_another_attempt_is_refused_until_it_is_deleted
     assert bench.at(S.WAIT_FOR_BROKERS)
 
 
-# -- dual write --------------------------------------------------------------------------------------------------
-
-
-def test_c8_only_needed_rpcs_go_out() -> None:
-    bench = Bench()
-    bench.dual_write()
-    bench.change(config("2"))
-    assert bench.has(effects.WriteZk)
-    assert not bench.has(effects.SendDeltaRpcs, effects.SendFullRpcs)
-    bench.write_done()
-    bench.register(2)
-    assert bench.has(effects.SendDeltaRpcs)
-    assert not bench.has(effects.WriteZk)
-
-
-def test_brokers_are_told_at_once_while_a_write_runs() -> None:
-    bench = Bench()
-    bench.dual_write()
-    bench.change(*topic(1, "t"))
-    assert [type(effect) for effect in bench.effects] == [effects.SendDeltaRpcs, effects.WriteZk]
-    bench.change(*topic(2, "u"))
-    assert [type(effect) for effect in bench.effects] == [effects.SendDeltaRpcs]
-
-
-def test_what_changes_during_a_write_is_written_once_as_it_is_then() -> None:
-    bench = Bench()
-    bench.dual_write()
-    bench.change(*topic(1, "t"))
-    write = bench.one(effects.WriteZk)
-    first = PartitionChangeRecord(topic_id=bytes(15) + b"\x01", partition_id=0, isr=[0])
-    second = PartitionChangeRecord(topic_id=bytes(15) + b"\x01", partition_id=0, leader=1)
-    bench.change(first)
-    bench.change(second)
-    bench.change(*topic(2, "gone"))
-    bench.change(RemoveTopicRecord(topic_id=bytes(15) + b"\x02"))
-    assert not bench.has(effects.WriteZk)
-    bench.step(events.Written(write.job, write.state, {"CreateTopic": 1}))
-    (operation,) = bench.one(effects.WriteZk).operations
-    assert (operation.type.value, operation.subject) == ("UpdatePartition", "t")
-    assert bench.one(effects.WriteZk).state.kraft_metadata_offset == bench.image.offset
-
-
-def test_c28_the_merged_delta_does_not_touch_the_deltas_of_others() -> None:
-    bench = Bench()
-    bench.dual_write()
-    bench.change(*topic(1, "t"))
-    delta = bench.apply(PartitionChangeRecord(topic_id=bytes(15) + b"\x01", partition_id=0, isr=[0]))
-    before = repr(delta)
-    bench.step(events.MetadataChanged(delta))
-    bench.change(RemoveTopicRecord(topic_id=bytes(15) + b"\x01"))
-    assert repr(delta) == before
-
-
-@pytest.mark.parametrize("failure", [f for f in events.ZkFailure if f is not events.ZkFailure.FENCED])
-def test_l15_a_failed_write_is_followed_by_a_reconcile_of_everything(failure: events.ZkFailure) -> None:
-    bench = Bench()
-    bench.dual_write()
-    bench.change(config("2"))
-    bench.step(events.JobFailed(bench.one(effects.WriteZk).job, failure, "why"))
-    assert bench.at(S.DUAL_WRITE)
-    timer = bench.one(effects.SetTimer)
-    bench.change(config("3"))
-    assert not bench.has(effects.WriteZk, effects.Reconcile)
-    assert bench.driver._pending is None
-    bench.now_ms = timer.at_ms
-    bench.step(events.Poll())
-    assert bench.one(effects.Reconcile).state.migration_zk_version == -2
-    bench.change(config("4"))
-    assert bench.driver.lag(bench.image) > 0
-    bench.write_done()
-    assert bench.has(effects.WriteZk)
-    bench.write_done()
-    assert bench.driver.lag(bench.image) == 0
-
-
-def test_zookeeper_coming_back_is_not_left_to_the_timer() -> None:
-    bench = Bench()
-    bench.dual_write()
-    bench.change(config("2"))
-    bench.step(events.JobFailed(bench.one(effects.WriteZk).job, events.ZkFailure.CONNECTION, "away"))
-    assert bench.has(effects.SetTimer)
-    bench.step(events.Poll())
-    assert bench.has(effects.Reconcile)
-
-
-def test_too_much_to_remember_becomes_a_reconcile(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(driver, "PENDING_KEYS_MAX", 1_000)
-    bench = Bench()
-    bench.dual_write()
-    bench.change(config("2"))
-    names = map(str, range(1_001))
-    bench.change(*(ConfigRecord(resource_type=4, resource_name=name, name="k", value="v") for name in names))
-    assert bench.driver._pending == MetadataDelta()
-    bench.write_done()
-    assert bench.has(effects.Reconcile)
-
-
-def test_c17_c42_a_loaded_image_is_told_and_compared_as_a_whole() -> None:
-    bench = Bench()
-    bench.dual_write()
-    bench.step(events.MetadataChanged(None))
-    assert bench.has(effects.SendFullRpcs)
-    assert bench.has(effects.Reconcile)
-
-
-def test_changes_during_the_sync_are_written_after_it() -> None:
-    bench = Bench()
-    bench.brokers_found()
-    bench.claimed()
-    bench.step(events.Copied(bench.one(effects.CopyMetadata).job, bench.image.offset, EPOCH))
-    reconcile = bench.one(effects.Reconcile)
-    bench.change(*topic(1, "t"))
-    assert bench.effects == []
-    bench.step(events.Written(reconcile.job, reconcile.state, {}))
-    assert [type(effect) for effect in bench.effects] == [
-        effects.ReportWrites,
-        effects.StateChanged,
-        effects.SendFullRpcs,
-        effects.StateChanged,
-        effects.WriteZk,
-    ]
-
-
 # -- leadership --------------------------------------------------------------------------------------------------
 
 
@@ -607,21 +341,6 @@ def test_c57_a_zookeeper_error_at_the_start_is_retried() -> None:
     assert bench.has(effects.SetTimer)
     bench.step(events.Poll())
     assert bench.has(effects.ReadMigrationState)
-
-
-@pytest.mark.parametrize("snapshot", [False, True], ids=["WriteZk", "Reconcile"])
-def test_l12_how_long_a_write_took_is_never_negative(snapshot: bool) -> None:
-    bench = Bench()
-    bench.dual_write()
-    bench.now_ms += 1_000
-    if snapshot:
-        bench.step(events.MetadataChanged(None))
-    else:
-        bench.change(config("2"))
-    bench.now_ms += 250
-    bench.write_done()
-    assert bench.one(effects.ReportWrites).duration_ms == 250
-    assert bench.one(effects.ReportWrites).snapshot is snapshot
 
 
 def test_c43_a_controller_that_does_not_lead_is_behind_by_nothing() -> None:
