@@ -1,16 +1,21 @@
-"""A log that exists only as facts, and requests, for the tests of the quorum node."""
+"""A log that exists only as facts, requests, and what is read in the answers, for the tests of the quorum node."""
 
 from __future__ import annotations
 
 import random
 from bisect import bisect_right
-from typing import Any
+from typing import Any, TypeVar
 
+from pykraft.protocol.errors import ErrorCode
+from pykraft.protocol.messages import begin_quorum_epoch_request, end_quorum_epoch_request, vote_request
 from pykraft.protocol.messages.fetch_request import FetchPartition, FetchRequestData, FetchTopic, ReplicaState
-from pykraft.protocol.messages.quorum_state_data import QuorumStateData
+from pykraft.protocol.messages.fetch_response import FetchResponseData
+from pykraft.protocol.messages.quorum_state_data import QuorumStateData, Voter
 from pykraft.protocol.uuids import METADATA_TOPIC_ID
-from pykraft.raft.events import AppendControlRecords, Effect, LogFlushed, RequestReceived, Started
+from pykraft.raft.events import AppendControlRecords, Effect, LogFlushed, Reply, RequestReceived, Started
 from pykraft.raft.quorum import QuorumConfig, QuorumNode
+
+T = TypeVar("T")
 
 CLUSTER = "X-9PC9aZTaKjyjLnbX3gmA"
 NODE = 3000
@@ -68,6 +73,14 @@ def node(log: FactLog | None = None, stored: QuorumStateData | None = None, **ch
     return QuorumNode(QuorumConfig(**fields), FactLog() if log is None else log, stored, random.Random(5))
 
 
+def stored(
+    epoch: int, *, leader_id: int = -1, voted_id: int = -1, voters: tuple[int, ...] = (NODE,)
+) -> QuorumStateData:
+    return QuorumStateData(
+        leader_id=leader_id, leader_epoch=epoch, voted_id=voted_id, current_voters=[Voter(voter_id=v) for v in voters]
+    )
+
+
 def carry_out(quorum: QuorumNode, log: FactLog, effects: list[Effect], now_ms: int) -> list[Effect]:
     """Does the appends among the effects, and gives all effects, with those of the flush."""
     done = list(effects)
@@ -85,6 +98,23 @@ def leader(log: FactLog, now_ms: int = 0, **changes: Any) -> QuorumNode:
     return quorum
 
 
+def led(**changes: Any) -> QuorumNode:
+    """A leader of epoch 5 with offsets 0-2 of epoch 1, 3-5 of epoch 4, 6-9 of its own."""
+    log = FactLog([1] * 3 + [4] * 3)
+    quorum = leader(log, **changes)
+    log.append(5, 3)
+    quorum.step(LogFlushed(10), 0)
+    assert (quorum.epoch, quorum.high_watermark) == (5, 10)
+    return quorum
+
+
+def caught_up(log: FactLog, now_ms: int = 0) -> QuorumNode:
+    """A leader whose observer 1 has everything and knows it."""
+    quorum = leader(log, now_ms)
+    assert of(Reply, quorum.step(received(fetch(1, 1, epoch=1)), now_ms))
+    return quorum
+
+
 def fetch(
     offset: int,
     last_fetched_epoch: int,
@@ -96,7 +126,7 @@ def fetch(
     directory_id: bytes = bytes(16),
 ) -> FetchRequestData:
     """A Fetch as an observer of 3.9 sends it."""
-    partition = FetchPartition(
+    fetched = FetchPartition(
         current_leader_epoch=epoch,
         fetch_offset=offset,
         last_fetched_epoch=last_fetched_epoch,
@@ -106,10 +136,60 @@ def fetch(
         cluster_id=cluster_id,
         replica_state=ReplicaState(replica_id=replica_id),
         max_wait_ms=wait_ms,
-        topics=[FetchTopic(topic_id=METADATA_TOPIC_ID, partitions=[partition])],
+        topics=[FetchTopic(topic_id=METADATA_TOPIC_ID, partitions=[fetched])],
     )
 
 
 def received(request: Any, token: int = 1, version: int | None = None) -> RequestReceived:
     """The request as it comes in, in its latest version unless another is asked for."""
     return RequestReceived(token, request, type(request).MAX_VERSION if version is None else version, LISTENER)
+
+
+def vote(epoch: int, candidate_id: int = 7, *, last: tuple[int, int] = (10, 4), **changes: Any) -> Any:
+    asked = vote_request.PartitionData(
+        candidate_epoch=epoch, candidate_id=candidate_id, last_offset=last[0], last_offset_epoch=last[1]
+    )
+    request = vote_request.VoteRequestData(
+        cluster_id=CLUSTER, topics=[vote_request.TopicData(topic_name="__cluster_metadata", partitions=[asked])]
+    )
+    for name, value in changes.items():
+        setattr(asked if hasattr(asked, name) else request, name, value)
+    return request
+
+
+def begin(epoch: int, leader_id: int, **changes: Any) -> Any:
+    m = begin_quorum_epoch_request
+    asked = m.PartitionData(leader_id=leader_id, leader_epoch=epoch)
+    request = m.BeginQuorumEpochRequestData(
+        cluster_id=CLUSTER,
+        topics=[m.TopicData(topic_name="__cluster_metadata", partitions=[asked])],
+        leader_endpoints=[m.LeaderEndpoint(name="CONTROLLER", host="other", port=9094)],
+    )
+    for name, value in changes.items():
+        setattr(asked if hasattr(asked, name) else request, name, value)
+    return request
+
+
+def end(epoch: int, leader_id: int, successors: list[int] | None = None) -> Any:
+    m = end_quorum_epoch_request
+    candidates = [m.ReplicaInfo(candidate_id=successor) for successor in successors or []]
+    asked = m.PartitionData(leader_id=leader_id, leader_epoch=epoch, preferred_candidates=candidates)
+    return m.EndQuorumEpochRequestData(
+        cluster_id=CLUSTER, topics=[m.TopicData(topic_name="__cluster_metadata", partitions=[asked])]
+    )
+
+
+def of(kind: type[T], effects: list[Effect]) -> list[T]:
+    return [effect for effect in effects if isinstance(effect, kind)]
+
+
+def ask(quorum: QuorumNode, request: Any, now_ms: int = 0, version: int | None = None) -> Any:
+    """The response to a request that is answered at once."""
+    (reply,) = of(Reply, quorum.step(received(request, version=version), now_ms))
+    return reply.response
+
+
+def partition(response: Any) -> Any:
+    topics = response.responses if isinstance(response, FetchResponseData) else response.topics
+    assert response.error_code == ErrorCode.NONE
+    return topics[0].partitions[0]

@@ -24,8 +24,7 @@ from pykraft.raft.events import (
     Tick,
 )
 from pykraft.raft.roles import Role
-from tests.raft.quorum_samples import NODE, FactLog, fetch, node, received
-from tests.raft.test_quorum import begin, end, vote
+from tests.raft.quorum_samples import NODE, FactLog, begin, end, fetch, node, received, vote
 
 REPLICAS = st.sampled_from([-1, 1, 2, NODE])
 OTHERS = st.sampled_from([-1, 1, 7, NODE])
