@@ -38,7 +38,7 @@ from pykraft.zookeeper.port import ANY_VERSION, Create, Delete, SetData
 from pykraft.zookeeper.znodes import PartitionState, ProducerIdBlock, TopicAssignment, ZnodeError
 
 from .house import NODE_ID, House, Log, content, house, make
-from .test_zk_writer import Sides, acl, config, quota, scram, topic
+from .zk_sides import Sides, acl, config, quota, scram, topic
 
 ID = bytes(15) + b"\x07"
 BROKERS: dict[str, bytes | str | None] = {
