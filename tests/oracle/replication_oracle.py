@@ -34,7 +34,10 @@ class ReplicationOracle:
     def __init__(self, version: str, folder: Path) -> None:
         jars.ensure(version)
         libs = jars.class_path(version)
-        sources = [FOLDER / "ReplicationOracle.java", FOLDER / jars.release(version) / "Release.java"]
+        sources = [
+            *(FOLDER / f"{name}.java" for name in ("ReplicationOracle", "Managers")),
+            FOLDER / jars.release(version) / "Release.java",
+        ]
         javac = shutil.which("javac") or str(Path(jars.java()).with_name("javac"))
         done = subprocess.run(
             [javac, "-nowarn", "-proc:none", "-d", str(folder), "-cp", libs, *map(str, sources)],

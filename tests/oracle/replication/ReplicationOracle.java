@@ -59,25 +59,6 @@ import java.util.function.Supplier;
  */
 public class ReplicationOracle {
     private static final ObjectMapper MAPPER = new ObjectMapper();
-    static final long SESSION_NS = 9_000_000_000L;
-    static final String CLUSTER_ID = "vPeOCWypqUOSepEvx0cbog";
-    static final int NODE_ID = 3000;
-
-    /** What differs between the releases. */
-    interface Managers {
-        FeatureControlManager features();
-        ConfigurationControlManager configs();
-        ClusterControlManager cluster();
-        ReplicationControlManager replication();
-        ControllerResult<BrokerRegistrationReply> register(
-            BrokerRegistrationRequestData request, long nextOffset, short version);
-        void heardOf(int brokerId, long brokerEpoch);
-        ControllerResult<ApiError> update(Map<String, Short> levels, boolean down);
-        boolean replay(ApiMessage record);
-        ControllerResult<Boolean> electUnclean();
-        /** A request that not every release has. */
-        ControllerResult<?> later(ApiMessage request);
-    }
 
     static final class Clock implements Time {
         long nowNs = 1_000_000_000_000_000L;
@@ -130,7 +111,7 @@ public class ReplicationOracle {
     private ControllerResult<?> run(JsonNode question, ObjectNode answer) throws Exception {
         String api = question.get("api").asText();
         short version = (short) question.path("version").asInt();
-        ReplicationControlManager replication = managers.replication();
+        ReplicationControlManager replication = managers.replication;
         ControllerRequestContext context = new ControllerRequestContext(
             new RequestHeaderData().setRequestApiVersion(version), KafkaPrincipal.ANONYMOUS, OptionalLong.empty());
         switch (api) {
@@ -144,7 +125,7 @@ public class ReplicationOracle {
                 return ControllerResult.of(records, null);
             }
             case "activate":
-                managers.cluster().activate();
+                managers.cluster.activate();
                 return ControllerResult.of(List.of(), null);
             case "advance":
                 clock.nowNs += question.get("ms").asLong() * 1_000_000;
@@ -179,7 +160,7 @@ public class ReplicationOracle {
     private ControllerResult<?> request(
         String api, short version, ControllerRequestContext context, JsonNode body, ObjectNode answer
     ) throws Exception {
-        ReplicationControlManager replication = managers.replication();
+        ReplicationControlManager replication = managers.replication;
         ApiMessage request = read("org.apache.kafka.common.message." + api + "RequestData", body, version);
         ControllerResult<?> result;
         ApiMessage response;
@@ -213,7 +194,7 @@ public class ReplicationOracle {
     }
 
     private ControllerResult<?> plain(String api, ControllerRequestContext context, ApiMessage request) {
-        ReplicationControlManager replication = managers.replication();
+        ReplicationControlManager replication = managers.replication;
         switch (api) {
             case "CreateTopics":
                 return replication.createTopics(context, (CreateTopicsRequestData) request, Set.of());
@@ -231,14 +212,14 @@ public class ReplicationOracle {
     /** As QuorumController does around the manager's part. */
     private ControllerResult<BrokerHeartbeatReply> heartbeat(BrokerHeartbeatRequestData request) {
         managers.heardOf(request.brokerId(), request.brokerEpoch());
-        OptionalLong registered = managers.cluster().registerBrokerRecordOffset(request.brokerId());
+        OptionalLong registered = managers.cluster.registerBrokerRecordOffset(request.brokerId());
         if (!registered.isPresent()) {
             throw new StaleBrokerEpochException("not registered");
         }
         ControllerResult<BrokerHeartbeatReply> result =
-            managers.replication().processBrokerHeartbeat(request, registered.getAsLong());
+            managers.replication.processBrokerHeartbeat(request, registered.getAsLong());
         if (result.response().inControlledShutdown()) {
-            managers.cluster().heartbeatManager().maybeUpdateControlledShutdownOffset(
+            managers.cluster.heartbeatManager().maybeUpdateControlledShutdownOffset(
                 request.brokerId(), nextOffset + result.records().size() - 1);
         }
         return result;
@@ -249,7 +230,7 @@ public class ReplicationOracle {
             ConfigResource.Type.forId((byte) question.get("type").asInt()), question.get("name").asText());
         String value = question.get("value").isNull() ? null : question.get("value").asText();
         OpType op = value == null ? OpType.DELETE : OpType.SET;
-        ControllerResult<Map<ConfigResource, ApiError>> result = managers.configs().incrementalAlterConfigs(
+        ControllerResult<Map<ConfigResource, ApiError>> result = managers.configs.incrementalAlterConfigs(
             Map.of(resource, Map.of(question.get("key").asText(), new SimpleImmutableEntry<>(op, value))), false);
         answer.put("error", result.response().get(resource).error().code());
         return result;
@@ -258,27 +239,27 @@ public class ReplicationOracle {
     private void replay(ApiMessage record) {
         long offset = nextOffset++;
         if (record instanceof RegisterBrokerRecord) {
-            managers.cluster().replay((RegisterBrokerRecord) record, offset);
+            managers.cluster.replay((RegisterBrokerRecord) record, offset);
         } else if (record instanceof UnregisterBrokerRecord) {
-            managers.cluster().replay((UnregisterBrokerRecord) record);
+            managers.cluster.replay((UnregisterBrokerRecord) record);
         } else if (record instanceof BrokerRegistrationChangeRecord) {
-            managers.cluster().replay((BrokerRegistrationChangeRecord) record);
+            managers.cluster.replay((BrokerRegistrationChangeRecord) record);
         } else if (record instanceof FenceBrokerRecord) {
-            managers.cluster().replay((FenceBrokerRecord) record);
+            managers.cluster.replay((FenceBrokerRecord) record);
         } else if (record instanceof UnfenceBrokerRecord) {
-            managers.cluster().replay((UnfenceBrokerRecord) record);
+            managers.cluster.replay((UnfenceBrokerRecord) record);
         } else if (record instanceof TopicRecord) {
-            managers.replication().replay((TopicRecord) record);
+            managers.replication.replay((TopicRecord) record);
         } else if (record instanceof PartitionRecord) {
-            managers.replication().replay((PartitionRecord) record);
+            managers.replication.replay((PartitionRecord) record);
         } else if (record instanceof PartitionChangeRecord) {
-            managers.replication().replay((PartitionChangeRecord) record);
+            managers.replication.replay((PartitionChangeRecord) record);
         } else if (record instanceof RemoveTopicRecord) {
-            managers.replication().replay((RemoveTopicRecord) record);
+            managers.replication.replay((RemoveTopicRecord) record);
         } else if (record instanceof ConfigRecord) {
-            managers.configs().replay((ConfigRecord) record);
+            managers.configs.replay((ConfigRecord) record);
         } else if (record instanceof FeatureLevelRecord) {
-            managers.features().replay((FeatureLevelRecord) record);
+            managers.features.replay((FeatureLevelRecord) record);
         } else if (!managers.replay(record)) {
             throw new IllegalArgumentException(record.toString());
         }

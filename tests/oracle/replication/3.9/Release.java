@@ -5,91 +5,47 @@ import org.apache.kafka.common.message.AssignReplicasToDirsRequestData;
 import org.apache.kafka.common.message.BrokerRegistrationRequestData;
 import org.apache.kafka.common.protocol.ApiMessage;
 import org.apache.kafka.common.requests.ApiError;
-import org.apache.kafka.common.utils.LogContext;
 import org.apache.kafka.common.utils.Time;
 import org.apache.kafka.metadata.BrokerRegistrationReply;
-import org.apache.kafka.metadata.placement.StripedReplicaPlacer;
+import org.apache.kafka.server.common.ApiMessageAndVersion;
 import org.apache.kafka.server.common.MetadataVersion;
-import org.apache.kafka.timeline.SnapshotRegistry;
 
 import java.util.List;
 import java.util.Map;
-import java.util.Random;
 
 /** The managers of Kafka 3.9. */
-final class Release implements ReplicationOracle.Managers {
-    private final FeatureControlManager features;
-    private final ConfigurationControlManager configs;
-    private final ClusterControlManager cluster;
-    private final ReplicationControlManager replication;
-
+final class Release extends Managers {
     Release(Time time) {
-        SnapshotRegistry registry = new SnapshotRegistry(new LogContext());
-        features = new FeatureControlManager.Builder()
-            .setSnapshotRegistry(registry)
-            .setQuorumFeatures(new QuorumFeatures(
-                ReplicationOracle.NODE_ID, QuorumFeatures.defaultFeatureMap(false), List.of(ReplicationOracle.NODE_ID)))
-            .setMetadataVersion(MetadataVersion.IBP_3_9_IV0)
-            .build();
-        configs = new ConfigurationControlManager.Builder()
-            .setSnapshotRegistry(registry)
-            .setKafkaConfigSchema(kafka.server.KafkaRaftServer.configSchema())
-            .setNodeId(ReplicationOracle.NODE_ID)
-            .build();
-        cluster = new ClusterControlManager.Builder()
-            .setTime(time)
-            .setSnapshotRegistry(registry)
-            .setClusterId(ReplicationOracle.CLUSTER_ID)
-            .setSessionTimeoutNs(ReplicationOracle.SESSION_NS)
-            .setReplicaPlacer(new StripedReplicaPlacer(new Random()))
-            .setFeatureControlManager(features)
-            .setBrokerUncleanShutdownHandler(this::shutDown)
-            .setInterBrokerListenerName("PLAINTEXT")
-            .build();
-        replication = new ReplicationControlManager.Builder()
-            .setSnapshotRegistry(registry)
-            .setConfigurationControl(configs)
-            .setClusterControl(cluster)
-            .setFeatureControl(features)
-            .build();
+        super(time);
     }
 
-    private void shutDown(int brokerId, List<org.apache.kafka.server.common.ApiMessageAndVersion> records) {
+    @Override void configure(FeatureControlManager.Builder builder) {
+        builder
+            .setQuorumFeatures(
+                new QuorumFeatures(NODE_ID, QuorumFeatures.defaultFeatureMap(false), List.of(NODE_ID)))
+            .setMetadataVersion(MetadataVersion.IBP_3_9_IV0);
+    }
+    @Override void configure(ClusterControlManager.Builder builder) {
+        builder.setBrokerUncleanShutdownHandler(this::shutDown).setInterBrokerListenerName("PLAINTEXT");
+    }
+    private void shutDown(int brokerId, List<ApiMessageAndVersion> records) {
         replication.handleBrokerUncleanShutdown(brokerId, records);
     }
-
-    @Override public FeatureControlManager features() {
-        return features;
-    }
-    @Override public ConfigurationControlManager configs() {
-        return configs;
-    }
-    @Override public ClusterControlManager cluster() {
-        return cluster;
-    }
-    @Override public ReplicationControlManager replication() {
-        return replication;
-    }
-    @Override public ControllerResult<BrokerRegistrationReply> register(
+    @Override ControllerResult<BrokerRegistrationReply> register(
         BrokerRegistrationRequestData request, long nextOffset, short version
     ) {
         return cluster.registerBroker(request, nextOffset, features.finalizedFeatures(Long.MAX_VALUE));
     }
-    @Override public void heardOf(int brokerId, long brokerEpoch) {
-    }
-    @Override public ControllerResult<ApiError> update(Map<String, Short> levels, boolean down) {
+    @Override ControllerResult<ApiError> update(Map<String, Short> levels, boolean down) {
         String name = levels.keySet().iterator().next();
         UpgradeType type = down ? UpgradeType.SAFE_DOWNGRADE : UpgradeType.UPGRADE;
         ControllerResult<Map<String, ApiError>> result = features.updateFeatures(levels, Map.of(name, type), false);
         return ControllerResult.atomicOf(result.records(), result.response().get(name));
     }
-    @Override public ControllerResult<Boolean> electUnclean() {
+    @Override ControllerResult<Boolean> electUnclean() {
         return replication.maybeElectUncleanLeaders();
     }
-    @Override public ControllerResult<?> later(ApiMessage request) {
+    @Override ControllerResult<?> later(ApiMessage request) {
         return replication.handleAssignReplicasToDirs((AssignReplicasToDirsRequestData) request);
-    }
-    @Override public boolean replay(ApiMessage record) {
-        return false;
     }
 }
