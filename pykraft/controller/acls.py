@@ -22,6 +22,7 @@ from pykraft.controller.errors import ApiError, check_record_limit
 from pykraft.controller.result import ControllerResult, OperationContext
 from pykraft.image.metadata_image import MetadataImage
 from pykraft.image.model import Acl
+from pykraft.image.records import access_control_entry_record
 from pykraft.protocol.errors import DecodeError, ErrorCode
 from pykraft.protocol.messages.create_acls_request import AclCreation, CreateAclsRequestData
 from pykraft.protocol.messages.create_acls_response import AclCreationResult, CreateAclsResponseData
@@ -38,7 +39,6 @@ from pykraft.protocol.messages.describe_acls_response import (
     DescribeAclsResponseData,
 )
 from pykraft.protocol.record_frame import ApiMessageAndVersion
-from pykraft.protocol.records.access_control_entry_record import AccessControlEntryRecord
 from pykraft.protocol.records.remove_access_control_entry_record import RemoveAccessControlEntryRecord
 from pykraft.protocol.uuids import Uuid, random_uuid
 
@@ -127,7 +127,7 @@ def create_acls(ctx: OperationContext, request: CreateAclsRequestData) -> Contro
         )
         if acl not in known:
             known.add(acl)
-            records.append(_record(random_uuid(ctx.rng), acl))
+            records.append(ApiMessageAndVersion(access_control_entry_record(random_uuid(ctx.rng), acl), 0))
     check_record_limit(records)
     return ControllerResult(CreateAclsResponseData(results=results), records, atomic=True)
 
@@ -266,20 +266,6 @@ def _matches_name(acl_filter: _Filter, acl: Acl) -> bool:
     if acl.pattern_type == PatternType.PREFIXED:
         return name.startswith(acl.resource_name)
     return acl.resource_name == WILDCARD
-
-
-def _record(acl_id: Uuid, acl: Acl) -> ApiMessageAndVersion:
-    record = AccessControlEntryRecord(
-        id=acl_id,
-        resource_type=acl.resource_type,
-        resource_name=acl.resource_name,
-        pattern_type=acl.pattern_type,
-        principal=acl.principal,
-        host=acl.host,
-        operation=acl.operation,
-        permission_type=acl.permission_type,
-    )
-    return ApiMessageAndVersion(record, 0)
 
 
 def _matching_acl(acl: Acl) -> DeleteAclsMatchingAcl:

@@ -9,11 +9,14 @@ from __future__ import annotations
 import hmac
 from typing import Final
 
+import msgspec
+
 from pykraft.controller.authorizer import AclOperation, AclResourceType, Authorize, allow_all
 from pykraft.controller.errors import ApiError
 from pykraft.controller.releases import is_since
 from pykraft.controller.result import ControllerResult, OperationContext, Requester
 from pykraft.image.model import DelegationToken
+from pykraft.image.records import delegation_token_record
 from pykraft.protocol.errors import ErrorCode
 from pykraft.protocol.messages.create_delegation_token_request import CreateDelegationTokenRequestData
 from pykraft.protocol.messages.create_delegation_token_response import CreateDelegationTokenResponseData
@@ -22,7 +25,6 @@ from pykraft.protocol.messages.expire_delegation_token_response import ExpireDel
 from pykraft.protocol.messages.renew_delegation_token_request import RenewDelegationTokenRequestData
 from pykraft.protocol.messages.renew_delegation_token_response import RenewDelegationTokenResponseData
 from pykraft.protocol.record_frame import ApiMessageAndVersion
-from pykraft.protocol.records.delegation_token_record import DelegationTokenRecord
 from pykraft.protocol.records.remove_delegation_token_record import RemoveDelegationTokenRecord
 from pykraft.protocol.uuids import random_uuid, uuid_to_text
 
@@ -84,7 +86,7 @@ def create_delegation_token(
     response.max_timestamp_ms = token.max_timestamp_ms
     response.token_id = token.token_id
     response.hmac = token_hmac(ctx.config.delegation_token_secret_key, token.token_id)
-    return ControllerResult(response, [_record(token, token.expiration_timestamp_ms)], atomic=True)
+    return ControllerResult(response, [_record(token)], atomic=True)
 
 
 def renew_delegation_token(
@@ -107,7 +109,7 @@ def renew_delegation_token(
         return ControllerResult(response, [], atomic=True)
     period_ms = _shorter(ctx.config.delegation_token_expiry_time_ms, request.renew_period_ms)
     response.expiry_timestamp_ms = min(token.max_timestamp_ms, ctx.now_ms + period_ms)
-    return ControllerResult(response, [_record(token, response.expiry_timestamp_ms)], atomic=True)
+    return ControllerResult(response, [_moved(token, response.expiry_timestamp_ms)], atomic=True)
 
 
 def expire_delegation_token(
@@ -135,7 +137,7 @@ def expire_delegation_token(
         response.error_code = error.code
         return ControllerResult(response, [], atomic=True)
     response.expiry_timestamp_ms = min(token.max_timestamp_ms, ctx.now_ms + request.expiry_time_period_ms)
-    return ControllerResult(response, [_record(token, response.expiry_timestamp_ms)], atomic=True)
+    return ControllerResult(response, [_moved(token, response.expiry_timestamp_ms)], atomic=True)
 
 
 def sweep_expired_tokens(ctx: OperationContext) -> ControllerResult[None]:
@@ -219,17 +221,12 @@ def _principal_parts(principal: str) -> tuple[str, str]:
     return principal_type, name
 
 
-def _record(token: DelegationToken, expiration_timestamp_ms: int) -> ApiMessageAndVersion:
-    record = DelegationTokenRecord(
-        owner=token.owner,
-        requester=token.requester,
-        renewers=list(token.renewers),
-        issue_timestamp=token.issue_timestamp_ms,
-        max_timestamp=token.max_timestamp_ms,
-        expiration_timestamp=expiration_timestamp_ms,
-        token_id=token.token_id,
-    )
-    return ApiMessageAndVersion(record, 0)
+def _record(token: DelegationToken) -> ApiMessageAndVersion:
+    return ApiMessageAndVersion(delegation_token_record(token), 0)
+
+
+def _moved(token: DelegationToken, expiration_timestamp_ms: int) -> ApiMessageAndVersion:
+    return _record(msgspec.structs.replace(token, expiration_timestamp_ms=expiration_timestamp_ms))
 
 
 def _removal(token: DelegationToken) -> ApiMessageAndVersion:

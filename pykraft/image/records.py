@@ -1,18 +1,21 @@
-"""The records that bring about a registered node, as it stands in the image."""
+"""The records that bring about what stands in the image; replayed, each gives the same again."""
 
 from __future__ import annotations
 
-from pykraft.image.model import BrokerRegistration, ControllerRegistration
+from pykraft.image.model import Acl, BrokerRegistration, ControllerRegistration, DelegationToken
+from pykraft.protocol.records.access_control_entry_record import AccessControlEntryRecord
+from pykraft.protocol.records.delegation_token_record import DelegationTokenRecord
 from pykraft.protocol.records.register_broker_record import BrokerEndpoint, BrokerFeature, RegisterBrokerRecord
 from pykraft.protocol.records.register_controller_record import (
     ControllerEndpoint,
     ControllerFeature,
     RegisterControllerRecord,
 )
+from pykraft.protocol.uuids import Uuid
 
 
 def register_broker_record(broker: BrokerRegistration) -> RegisterBrokerRecord:
-    """Replayed, it gives the same registration, at the offset of this record."""
+    """The registration, whose offset will be that of this record."""
     return RegisterBrokerRecord(
         broker_id=broker.id,
         is_migrating_zk_broker=broker.is_migrating_zk_broker,
@@ -28,11 +31,35 @@ def register_broker_record(broker: BrokerRegistration) -> RegisterBrokerRecord:
 
 
 def register_controller_record(controller: ControllerRegistration) -> RegisterControllerRecord:
-    """Replayed, it gives the same registration."""
     return RegisterControllerRecord(
         controller_id=controller.id,
         incarnation_id=controller.incarnation_id,
         zk_migration_ready=controller.zk_migration_ready,
         end_points=[ControllerEndpoint(e.name, e.host, e.port, e.security_protocol) for e in controller.listeners],
         features=[ControllerFeature(f.name, f.min_version, f.max_version) for f in controller.features],
+    )
+
+
+def access_control_entry_record(acl_id: Uuid, acl: Acl) -> AccessControlEntryRecord:
+    return AccessControlEntryRecord(
+        id=acl_id,
+        resource_type=acl.resource_type,
+        resource_name=acl.resource_name,
+        pattern_type=acl.pattern_type,
+        principal=acl.principal,
+        host=acl.host,
+        operation=acl.operation,
+        permission_type=acl.permission_type,
+    )
+
+
+def delegation_token_record(token: DelegationToken) -> DelegationTokenRecord:
+    return DelegationTokenRecord(
+        owner=token.owner,
+        requester=token.requester,
+        renewers=list(token.renewers),
+        issue_timestamp=token.issue_timestamp_ms,
+        max_timestamp=token.max_timestamp_ms,
+        expiration_timestamp=token.expiration_timestamp_ms,
+        token_id=token.token_id,
     )

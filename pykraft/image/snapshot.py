@@ -6,7 +6,7 @@ Source: metadata/src/main/java/org/apache/kafka/image/MetadataImage.java and the
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 from typing import Any, Final
 
@@ -14,23 +14,23 @@ from pykraft.image.delta import KEYED, MetadataDelta
 from pykraft.image.metadata_image import MetadataImage
 from pykraft.image.metadata_version import FEATURE_NAME, MINIMUM_BOOTSTRAP_VERSION, MetadataVersion
 from pykraft.image.model import (
-    BrokerRegistration,
-    ControllerRegistration,
     PartitionRegistration,
     TopicImage,
     ZkMigrationState,
 )
+from pykraft.image.records import (
+    access_control_entry_record,
+    delegation_token_record,
+    register_broker_record,
+    register_controller_record,
+)
 from pykraft.protocol.record_frame import ApiMessageAndVersion
 from pykraft.protocol.records import (
-    access_control_entry_record,
     client_quota_record,
     config_record,
-    delegation_token_record,
     feature_level_record,
     partition_record,
     producer_ids_record,
-    register_broker_record,
-    register_controller_record,
     topic_record,
     user_scram_credential_record,
     zk_migration_state_record,
@@ -150,10 +150,10 @@ class SnapshotCursor:
                 version.is_directory_assignment_supported or not broker.directories,
                 f"the log directories of broker {broker.id}",
             )
-            yield ApiMessageAndVersion(_broker(broker), version.register_broker_record_version)
+            yield ApiMessageAndVersion(register_broker_record(broker), version.register_broker_record_version)
         for _, controller in self._was("controllers"):
             self._require(version.is_controller_registration_supported, f"controller {controller.id}")
-            yield _plain(_controller(controller))
+            yield _plain(register_controller_record(controller))
 
     def _of_topic(self, topic_id: Uuid) -> Iterator[ApiMessageAndVersion]:
         name, partitions = self._topic_then(topic_id)
@@ -205,18 +205,7 @@ class SnapshotCursor:
 
     def _of_acls(self) -> Iterator[ApiMessageAndVersion]:
         for acl_id, acl in self._was("acls"):
-            yield _plain(
-                access_control_entry_record.AccessControlEntryRecord(
-                    id=acl_id,
-                    resource_type=acl.resource_type,
-                    resource_name=acl.resource_name,
-                    pattern_type=acl.pattern_type,
-                    principal=acl.principal,
-                    host=acl.host,
-                    operation=acl.operation,
-                    permission_type=acl.permission_type,
-                )
-            )
+            yield _plain(access_control_entry_record(acl_id, acl))
 
     def _of_scram(self) -> Iterator[ApiMessageAndVersion]:
         for key, credential in self._was("scram"):
@@ -235,55 +224,11 @@ class SnapshotCursor:
     def _of_tokens(self) -> Iterator[ApiMessageAndVersion]:
         for token_id, token in self._was("delegation_tokens"):
             self._require(self._version.is_delegation_token_supported, f"delegation token {token_id}")
-            yield _plain(
-                delegation_token_record.DelegationTokenRecord(
-                    owner=token.owner,
-                    requester=token.requester,
-                    renewers=list(token.renewers),
-                    issue_timestamp=token.issue_timestamp_ms,
-                    max_timestamp=token.max_timestamp_ms,
-                    expiration_timestamp=token.expiration_timestamp_ms,
-                    token_id=token_id,
-                )
-            )
+            yield _plain(delegation_token_record(token))
 
 
 def _plain(message: Any) -> ApiMessageAndVersion:
     return ApiMessageAndVersion(message, 0)
-
-
-def _broker(broker: BrokerRegistration) -> register_broker_record.RegisterBrokerRecord:
-    m = register_broker_record
-    return m.RegisterBrokerRecord(
-        broker_id=broker.id,
-        is_migrating_zk_broker=broker.is_migrating_zk_broker,
-        incarnation_id=broker.incarnation_id,
-        broker_epoch=broker.epoch,
-        end_points=_listed(m.BrokerEndpoint, broker),
-        features=[m.BrokerFeature(f.name, f.min_version, f.max_version) for f in broker.features],
-        rack=broker.rack,
-        fenced=broker.fenced,
-        in_controlled_shutdown=broker.in_controlled_shutdown,
-        log_dirs=list(broker.directories),
-    )
-
-
-def _controller(controller: ControllerRegistration) -> register_controller_record.RegisterControllerRecord:
-    m = register_controller_record
-    return m.RegisterControllerRecord(
-        controller_id=controller.id,
-        incarnation_id=controller.incarnation_id,
-        zk_migration_ready=controller.zk_migration_ready,
-        end_points=_listed(m.ControllerEndpoint, controller),
-        features=[m.ControllerFeature(f.name, f.min_version, f.max_version) for f in controller.features],
-    )
-
-
-def _listed(kind: Callable[..., Any], node: BrokerRegistration | ControllerRegistration) -> list[Any]:
-    return [
-        kind(name=each.name, host=each.host, port=each.port, security_protocol=each.security_protocol)
-        for each in node.listeners
-    ]
 
 
 def _partition(

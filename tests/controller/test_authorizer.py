@@ -29,6 +29,7 @@ from pykraft.controller.tokens import create_delegation_token
 from pykraft.controller.topics import create_topics, delete_topics
 from pykraft.image.metadata_image import MetadataImage
 from pykraft.image.model import Acl
+from pykraft.image.records import access_control_entry_record
 from pykraft.protocol.errors import ErrorCode
 from pykraft.protocol.messages import alter_configs_request as legacy
 from pykraft.protocol.messages import incremental_alter_configs_request as incremental
@@ -38,7 +39,6 @@ from pykraft.protocol.messages.create_topics_request import CreatableTopic, Crea
 from pykraft.protocol.messages.delete_topics_request import DeleteTopicsRequestData, DeleteTopicState
 from pykraft.protocol.messages.describe_cluster_request import DescribeClusterRequestData
 from pykraft.protocol.messages.describe_configs_request import DescribeConfigsRequestData, DescribeConfigsResource
-from pykraft.protocol.records.access_control_entry_record import AccessControlEntryRecord
 from pykraft.protocol.records.remove_access_control_entry_record import RemoveAccessControlEntryRecord
 from pykraft.protocol.uuids import ZERO_UUID
 from tests.controller.cluster import Cluster
@@ -72,17 +72,7 @@ def image_of(acls: Iterable[Acl]) -> MetadataImage:
 
 
 def add(image: MetadataImage, number: int, acl: Acl) -> None:
-    record = AccessControlEntryRecord(
-        id=acl_id(number),
-        resource_type=acl.resource_type,
-        resource_name=acl.resource_name,
-        pattern_type=acl.pattern_type,
-        principal=acl.principal,
-        host=acl.host,
-        operation=acl.operation,
-        permission_type=acl.permission_type,
-    )
-    image.apply(record, image.offset + 1, 1)
+    image.apply(access_control_entry_record(acl_id(number), acl), image.offset + 1, 1)
 
 
 def remove(image: MetadataImage, number: int) -> None:
