@@ -14,7 +14,6 @@ import msgspec
 from pykraft.image.delta import MetadataDelta, TopicDelta
 from pykraft.image.metadata_version import ELR_VERSION, FEATURE_NAME, MINIMUM_VERSION, MetadataVersion
 from pykraft.image.model import (
-    NO_LEADER,
     NO_PRODUCER_IDS,
     Acl,
     BrokerRegistration,
@@ -30,10 +29,10 @@ from pykraft.image.model import (
     ScramCredential,
     ScramKey,
     TopicImage,
-    TopicPartition,
     ZkMigrationState,
 )
 from pykraft.image.partition_merge import merge_partition
+from pykraft.image.partition_tallies import PartitionTallies
 from pykraft.protocol.records.abort_transaction_record import AbortTransactionRecord
 from pykraft.protocol.records.access_control_entry_record import AccessControlEntryRecord
 from pykraft.protocol.records.begin_transaction_record import BeginTransactionRecord
@@ -67,7 +66,7 @@ class ReplayError(Exception):
     """A record that cannot follow on what was replayed before it; the image is unchanged."""
 
 
-class MetadataImage:
+class MetadataImage(PartitionTallies):
     """The cluster's metadata at `offset` (the last applied record, −1 when there is none).
 
     Everything here is read-only to all but the writer, who calls `apply` for each record in turn and `take_delta`
@@ -75,6 +74,7 @@ class MetadataImage:
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self.offset = -1
         self.epoch = 0
         self.features: dict[str, int] = {}
@@ -90,13 +90,6 @@ class MetadataImage:
         self.acls: dict[Uuid, Acl] = {}
         self.scram: dict[ScramKey, ScramCredential] = {}
         self.delegation_tokens: dict[str, DelegationToken] = {}
-        self.partition_count = 0
-        self.leader_counts: dict[int, int] = {}
-        self.isr_counts: dict[int, int] = {}
-        self.leaderless: set[TopicPartition] = set()
-        self.not_preferred: set[TopicPartition] = set()
-        self.reassigning: set[TopicPartition] = set()
-        self.with_elr: set[TopicPartition] = set()
         self.transaction_name: str | None = None
         self.transaction_start_offset: int | None = None
         self._delta = MetadataDelta()
@@ -345,62 +338,6 @@ class MetadataImage:
         change.partitions.setdefault(number, before)
         topic.partitions[number] = state
         self._count(topic.id, number, before, state)
-
-    def _count(
-        self, topic_id: Uuid, number: int, before: PartitionRegistration | None, after: PartitionRegistration | None
-    ) -> None:
-        """Keep the counts and the small sets that operations ask for in step with one partition's change."""
-        if (
-            before is None
-            and after is not None
-            and NO_LEADER != after.leader == after.replicas[0]
-            and not after.removing_replicas
-            and not after.adding_replicas
-            and not after.elr
-            and not after.last_known_elr
-        ):
-            # Nearly every partition of a log that is loaded: it is in none of the sets.
-            self.partition_count += 1
-            self.leader_counts[after.leader] = self.leader_counts.get(after.leader, 0) + 1
-            for replica in after.isr:
-                self.isr_counts[replica] = self.isr_counts.get(replica, 0) + 1
-            return
-        key = TopicPartition(topic_id, number)
-        if before is not None:
-            self.partition_count -= 1
-            if before.leader != NO_LEADER:
-                self.leader_counts[before.leader] -= 1
-            for replica in before.isr:
-                self.isr_counts[replica] -= 1
-            if after is None:
-                for members in (self.leaderless, self.not_preferred, self.reassigning, self.with_elr):
-                    members.discard(key)
-        if after is not None:
-            self.partition_count += 1
-            if after.leader != NO_LEADER:
-                self.leader_counts[after.leader] = self.leader_counts.get(after.leader, 0) + 1
-            for replica in after.isr:
-                self.isr_counts[replica] = self.isr_counts.get(replica, 0) + 1
-            self._sort_in(key, after)
-
-    def _sort_in(self, key: TopicPartition, state: PartitionRegistration) -> None:
-        """Put a partition in the small sets that it belongs to, and take it out of the others."""
-        if state.leader == NO_LEADER:
-            self.leaderless.add(key)
-        elif self.leaderless:  # Nearly always empty, and then the key need not be hashed.
-            self.leaderless.discard(key)
-        if state.leader != state.replicas[0]:
-            self.not_preferred.add(key)
-        elif self.not_preferred:
-            self.not_preferred.discard(key)
-        if state.removing_replicas or state.adding_replicas:
-            self.reassigning.add(key)
-        elif self.reassigning:
-            self.reassigning.discard(key)
-        if state.elr or state.last_known_elr:
-            self.with_elr.add(key)
-        elif self.with_elr:
-            self.with_elr.discard(key)
 
     # -- configs, quotas, credentials ----------------------------------------------------------------------------
 
