@@ -1,27 +1,20 @@
-"""Shared by `pykraft migration` and `pykraft zk`: errors, options, ZooKeeper, the image of a log or a quorum."""
+"""Shared by `pykraft migration` and `pykraft zk`: how they run, options, ZooKeeper, the image of a log or a quorum."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
 
+from pykraft.cli.common import CANNOT_RUN, DONE, is_foreseen
 from pykraft.image.metadata_image import MetadataImage
-
-DONE: Final = 0
-CHECK_SAYS_NO: Final = 1
-CANNOT_RUN: Final = 2
 
 ZOOKEEPER_TIMEOUT_S: Final = 15.0
 CONTROLLER_TIMEOUT_S: Final = 60.0
 
 Command = Callable[[argparse.Namespace], Awaitable[int]]
-
-
-class UsageError(Exception):
-    """Arguments that cannot work; the message says what would."""
 
 
 def runner(name: str, command: Command) -> Callable[[argparse.Namespace], int]:
@@ -46,11 +39,6 @@ def runner(name: str, command: Command) -> Callable[[argparse.Namespace], int]:
         return code
 
     return run
-
-
-def is_foreseen(error: Exception) -> bool:
-    """Whether an error is one of the outside, whose message is enough."""
-    return isinstance(error, OSError) or type(error).__module__.startswith("pykraft.")
 
 
 def addresses(text: str) -> list[str]:
@@ -112,14 +100,3 @@ def image_of_directory(directory: Path) -> MetadataImage:
     from pykraft.replay.recorded import RecordedLog
 
     return RecordedLog.at(directory).image()
-
-
-def load_properties(path: Path) -> Mapping[str, str]:
-    """A server.properties; UsageError."""
-    from javaproperties import InvalidUEscapeError, load
-
-    try:
-        with path.open("rb") as file:
-            return dict(load(file))
-    except (OSError, InvalidUEscapeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} cannot be read: {error}") from error

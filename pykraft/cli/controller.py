@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
+from pykraft.cli.common import CANNOT_RUN, DONE, UsageError, is_foreseen, load_properties
+
 DEFAULT_DATA: Final = "./pykraft-data"
 DEFAULT_LISTEN: Final = ("127.0.0.1", 9093)
 COLLECTED_OBJECTS_MIN: Final = 20_000
@@ -102,10 +104,6 @@ def _host_port(text: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-class UsageError(Exception):
-    """Options or properties that cannot work; the message says what would."""
-
-
 def run(options: argparse.Namespace) -> int:
     """Run the controller; 0 after SIGTERM or SIGINT, 2 when it cannot start or go on."""
     import trio
@@ -124,7 +122,7 @@ def run(options: argparse.Namespace) -> int:
         _report(errors)
     finally:
         emit.close()
-    return 2 if failed else 0
+    return CANNOT_RUN if failed else DONE
 
 
 async def _main(options: argparse.Namespace, emit: Any) -> None:
@@ -147,7 +145,7 @@ def _configure(options: argparse.Namespace) -> tuple[Any, Any]:
     from pykraft.controller.config import ControllerConfig
     from pykraft.server.node import NodeSettings
 
-    properties = _load(options.properties) if options.properties is not None else {}
+    properties = load_properties(options.properties) if options.properties is not None else {}
     properties.update(options.override)
     if options.node_id is not None:
         properties["node.id"] = str(options.node_id)
@@ -168,16 +166,6 @@ def _configure(options: argparse.Namespace) -> tuple[Any, Any]:
         cluster_id=options.cluster_id,
         advertised=_listener(properties, "advertised.listeners", name),
     )
-
-
-def _load(path: Path) -> dict[str, str]:
-    from javaproperties import InvalidUEscapeError, load
-
-    try:
-        with path.open("rb") as file:
-            return dict(load(file))
-    except (OSError, InvalidUEscapeError) as error:
-        raise UsageError(f"{path} cannot be read: {error}") from error
 
 
 def _check_quorum(properties: dict[str, str], node_id: int, listener: str) -> None:
@@ -233,5 +221,4 @@ def _report(errors: BaseExceptionGroup[BaseException]) -> None:
     from pykraft.server.failures import root_causes
 
     for error in root_causes(errors):
-        foreseen = isinstance(error, OSError | UsageError) or type(error).__module__.startswith("pykraft.")
-        log.critical("%s", str(error) or type(error).__name__, exc_info=None if foreseen else error)
+        log.critical("%s", str(error) or type(error).__name__, exc_info=None if is_foreseen(error) else error)

@@ -13,13 +13,12 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from pykraft.cli.common import CANNOT_RUN, CHECK_SAYS_NO, DONE
 from pykraft.lab import jars, state
 from pykraft.lab.cluster import Lab, new_cluster_id
 from pykraft.lab.errors import LabError
 from pykraft.lab.migrate import Migration, Settings, how_to_connect
 from pykraft.lab.view import make_view
-
-DONE, CHECK_SAYS_NO, CANNOT_RUN = 0, 1, 2
 
 
 def add_parser(subparsers: Any) -> None:

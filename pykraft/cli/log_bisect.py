@@ -10,7 +10,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from pykraft.cli.log_common import CHECK_SAYS_NO, DONE, Bar, UsageError, command, log_argument, say
+from pykraft.cli.common import CHECK_SAYS_NO, DONE, UsageError
+from pykraft.cli.log_common import Bar, command, log_argument, say
 from pykraft.image.metadata_image import MetadataImage
 from pykraft.replay.bisection import bisect, candidates
 from pykraft.replay.image_json import image_to_json

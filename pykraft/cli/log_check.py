@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pykraft.cli.log_common import CHECK_SAYS_NO, DONE, Bar, command, log_argument, say
+from pykraft.cli.common import CHECK_SAYS_NO, DONE
+from pykraft.cli.log_common import Bar, command, log_argument, say
 from pykraft.replay.json_text import json_text
 from pykraft.replay.recorded import RecordedLog
 from pykraft.replay.verify import Finding, Verifier

@@ -1,4 +1,4 @@
-"""Shared by the subcommands of `pykraft log`: exit codes, errors, the closed pipe, a progress bar."""
+"""Shared by the subcommands of `pykraft log`: how they run, the closed pipe, a progress bar, arguments."""
 
 from __future__ import annotations
 
@@ -13,9 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-DONE: Final = 0
-CHECK_SAYS_NO: Final = 1
-CANNOT_RUN: Final = 2
+from pykraft.cli.common import CANNOT_RUN, DONE, UsageError, is_foreseen
 
 OFFSET_DIGITS_MAX: Final = 19
 
@@ -24,10 +22,6 @@ BAR_INTERVAL_S: Final = 0.2
 BAR_WIDTH: Final = 40
 
 Command = Callable[[argparse.Namespace], int]
-
-
-class UsageError(Exception):
-    """Arguments that cannot work; the message says what would."""
 
 
 def command(function: Command) -> Command:
@@ -46,17 +40,13 @@ def command(function: Command) -> Command:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return DONE
         except Exception as error:
-            if not _is_foreseen(error):
+            if not (is_foreseen(error) or isinstance(error, RecursionError)):
                 raise
             say(f"pykraft log: {' '.join(str(error).splitlines())}")
             return CANNOT_RUN
         return code
 
     return run
-
-
-def _is_foreseen(error: Exception) -> bool:
-    return isinstance(error, (OSError, RecursionError)) or type(error).__module__.startswith("pykraft.")
 
 
 def say(text: str) -> None:

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-from pykraft.cli.log_common import CHECK_SAYS_NO, DONE, Bar, command, say
+from pykraft.cli.common import CHECK_SAYS_NO, DONE
+from pykraft.cli.log_common import Bar, command, say
 from pykraft.replay.batch_walk import UnreadableError
 from pykraft.replay.dump import Dump
 from pykraft.replay.json_dump import JsonDump

@@ -8,7 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
-from pykraft.cli.log_common import DONE, Bar, UsageError, command, log_argument, say
+from pykraft.cli.common import DONE, UsageError
+from pykraft.cli.log_common import Bar, command, log_argument, say
 from pykraft.replay.edit import Edits, edit
 from pykraft.replay.recorded import RecordedLog
 

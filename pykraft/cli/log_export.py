@@ -6,7 +6,8 @@ import argparse
 import json
 from pathlib import Path
 
-from pykraft.cli.log_common import DONE, Bar, command, log_argument
+from pykraft.cli.common import DONE
+from pykraft.cli.log_common import Bar, command, log_argument
 from pykraft.replay.export import export_parquet
 from pykraft.replay.recorded import RecordedLog
 

@@ -8,16 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
-from pykraft.cli.log_common import (
-    CHECK_SAYS_NO,
-    DONE,
-    Bar,
-    UsageError,
-    command,
-    log_argument,
-    until,
-    until_options,
-)
+from pykraft.cli.common import CHECK_SAYS_NO, DONE, UsageError
+from pykraft.cli.log_common import Bar, command, log_argument, until, until_options
 from pykraft.replay.difference import ABSENT, Difference, differences
 from pykraft.replay.image_json import image_to_json
 from pykraft.replay.json_text import json_text

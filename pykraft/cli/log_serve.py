@@ -10,7 +10,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pykraft.cli.log_common import CANNOT_RUN, DONE, UsageError, command, log_argument
+from pykraft.cli.common import CANNOT_RUN, DONE, UsageError
+from pykraft.cli.log_common import command, log_argument
 from pykraft.cli.log_edit import mappings
 from pykraft.log.batch import ControlRecordType
 from pykraft.log.meta_properties import FILE_NAME, read_meta_properties

@@ -15,20 +15,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pykraft.cli.cluster_common import (
-    CHECK_SAYS_NO,
     CONTROLLER_TIMEOUT_S,
-    DONE,
-    UsageError,
     image_of_directory,
     image_options,
-    is_foreseen,
     json_option,
-    load_properties,
     read_image,
     runner,
     zookeeper,
     zookeeper_option,
 )
+from pykraft.cli.common import CHECK_SAYS_NO, DONE, UsageError, is_foreseen, load_properties
 
 if TYPE_CHECKING:
     from pykraft.image.metadata_image import MetadataImage

@@ -7,17 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
-from pykraft.cli.cluster_common import (
-    CHECK_SAYS_NO,
-    DONE,
-    image_options,
-    json_option,
-    load_properties,
-    read_image,
-    runner,
-    zookeeper,
-    zookeeper_option,
-)
+from pykraft.cli.cluster_common import image_options, json_option, read_image, runner, zookeeper, zookeeper_option
+from pykraft.cli.common import CHECK_SAYS_NO, DONE, load_properties
 
 SETTLE_S: Final = 5.0
 SETTLE_PAUSE_S: Final = 0.5

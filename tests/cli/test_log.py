@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from pykraft.cli.common import UsageError
 from pykraft.cli.log import SUBCOMMANDS
-from pykraft.cli.log_common import Bar, UsageError, until
+from pykraft.cli.log_common import Bar, until
 from pykraft.cli.main import main
 from tests.replay.samples import (
     CONTROLLER_DATA,
