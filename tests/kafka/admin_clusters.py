@@ -23,6 +23,7 @@ from tests.kafka.admin_sides import ServedSide
 from tests.kafka.case import BROKER_ID, CONTROLLER_ID, REGISTRATION, THROUGH_BROKER, Case, creation, setting_up
 from tests.kafka.comparison import comparable, error_codes, shown_difference
 from tests.kafka.metadata_logs import WrittenLog
+from tests.waiting import until
 
 READY_DEADLINE_S: Final = 60.0
 CATCH_UP_S: Final = 10.0
@@ -215,10 +216,7 @@ def _ask_all(cluster: Cluster, *group: Case) -> None:
 
 
 def _wait_until_unfenced(log: WrittenLog) -> None:
-    deadline = time.monotonic() + READY_DEADLINE_S
-    while not _is_unfenced(log):
-        assert time.monotonic() < deadline, f"broker {BROKER_ID} is not unfenced within {READY_DEADLINE_S:.0f} s"
-        time.sleep(POLL_S)
+    until(lambda: _is_unfenced(log), f"broker {BROKER_ID} is unfenced", deadline_s=READY_DEADLINE_S, poll_s=POLL_S)
 
 
 def _is_unfenced(log: WrittenLog) -> bool:

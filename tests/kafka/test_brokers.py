@@ -8,7 +8,7 @@ from __future__ import annotations
 import operator
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,13 +21,15 @@ from pykraft.lab.admin import AdminError, AdminShell
 from pykraft.lab.clients import Workload, require_whole
 from pykraft.lab.cluster import Lab, Node, PykraftNode
 from pykraft.lab.errors import LabError
+from tests import waiting
 
 DEADLINE_S = 60.0
-POLL_S = 0.1
 CONTROLLER_ID = 3000
 TOPIC = "orders"
 PARTITIONS = 4
 SESSION_MS = 3_000
+
+until = partial(waiting.until, deadline_s=DEADLINE_S)
 
 
 @dataclass
@@ -47,14 +49,6 @@ class Cluster:
 
     def has_full_isr(self) -> bool:
         return all(sorted(partition["isr"]) == sorted(partition["replicas"]) for partition in self.topic())
-
-
-def until(condition: Callable[[], bool], what: str) -> None:
-    """Wait until the cluster shows it, or fail."""
-    end = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < end, f"not within {DEADLINE_S:.0f} s: {what}"
-        time.sleep(POLL_S)
 
 
 @pytest.fixture(scope="module")

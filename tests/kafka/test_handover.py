@@ -10,9 +10,10 @@ import json
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,9 @@ from pykraft.log.batch import ControlRecordType
 from pykraft.log.checkpoint import iter_checkpoint
 from pykraft.protocol.messages import voters_record
 from pykraft.protocol.messages.voters_record import VotersRecord
+from tests import waiting
 
 DEADLINE_S = 90.0
-POLL_S = 0.2
 CONTROLLER_ID = 3000
 ZK_BROKER_ID, KRAFT_BROKER_ID, LATE_BROKER_ID = 1, 2, 3
 BOTH = (ZK_BROKER_ID, KRAFT_BROKER_ID)
@@ -38,6 +39,8 @@ PARTITIONS = 4
 COMPACTED = {"cleanup.policy": "compact"}
 # A NoOpRecord every 100 ms makes a snapshot due every six seconds, whatever else happens.
 SETTINGS = {"metadata.log.max.record.bytes.between.snapshots": "4000", "metadata.max.idle.interval.ms": "100"}
+
+until = partial(waiting.until, deadline_s=DEADLINE_S, poll_s=0.2)
 
 
 @dataclass(frozen=True)
@@ -223,14 +226,6 @@ def offset_and_epoch(checkpoint: str) -> tuple[str, str]:
     """What the name of a checkpoint says."""
     offset, _, epoch = checkpoint.removesuffix(".checkpoint").partition("-")
     return str(int(offset)), str(int(epoch))
-
-
-def until(condition: Callable[[], bool], what: str, why: Callable[[], str] = str) -> None:
-    """Wait until the cluster shows it, or fail."""
-    end = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < end, f"not within {DEADLINE_S:.0f} s: {what} {why()}"
-        time.sleep(POLL_S)
 
 
 @contextmanager

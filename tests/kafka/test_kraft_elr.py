@@ -6,7 +6,6 @@ and no message is lost.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +19,10 @@ from pykraft.lab.admin import AdminShell
 from pykraft.lab.clients import Workload, require_whole
 from pykraft.lab.cluster import Lab, Node
 from pykraft.testing.handle import Controller
+from tests.waiting import until
 
 VERSION = "4.1.2"
 DEADLINE_S = 90.0
-POLL_S = 0.1
 CONTROLLER_ID = 3000
 SESSION_MS = 6_000
 TOPIC = "orders"
@@ -44,10 +43,7 @@ class Cluster:
         return set(found.isr), set(found.elr), list(found.last_known_elr), found.leader
 
     def wait(self, condition: Callable[[], bool], what: str) -> None:
-        end = time.monotonic() + DEADLINE_S
-        while not condition():
-            assert time.monotonic() < end, f"not within {DEADLINE_S:.0f} s: {what}; it is {self.shape()}"
-            time.sleep(POLL_S)
+        until(condition, what, lambda: f"it is {self.shape()}", deadline_s=DEADLINE_S)
 
     def described(self) -> dict[str, str]:
         """What kafka-topics --describe shows of the partition, by heading."""

@@ -6,8 +6,7 @@ with several log directories (3.7 and later) lose one of them at the end, and so
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +21,10 @@ from pykraft.lab.admin import AdminShell
 from pykraft.lab.clients import Workload, require_whole
 from pykraft.lab.cluster import Lab, Node
 from pykraft.testing.handle import Controller
+from tests import waiting
 
 V = MetadataVersion
 DEADLINE_S = 60.0
-POLL_S = 0.1
 CONTROLLER_ID = 3000
 SESSION_MS = 3_000
 TOPIC = "orders"
@@ -44,13 +43,7 @@ LEVELS = {
 REPAIRED = ("3.7.2", "3.9.1", "4.1.2")
 """Those that get a lost directory back; the releases between them do the same."""
 
-
-def until(condition: Callable[[], bool], what: str) -> None:
-    """Wait until the cluster shows it, or fail."""
-    end = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < end, f"not within {DEADLINE_S:.0f} s: {what}"
-        time.sleep(POLL_S)
+until = partial(waiting.until, deadline_s=DEADLINE_S)
 
 
 def registration(c: Controller) -> BrokerRegistration | None:

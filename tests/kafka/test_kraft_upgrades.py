@@ -5,8 +5,6 @@ Messages flow all the way; every record of the log has the version that its leve
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -21,10 +19,10 @@ from pykraft.log.batch import iter_batches
 from pykraft.protocol.record_frame import ApiMessageAndVersion, decode_record
 from pykraft.protocol.records.feature_level_record import FeatureLevelRecord
 from pykraft.testing.handle import Controller
+from tests import waiting
 
 V = MetadataVersion
 DEADLINE_S: Final = 90.0
-POLL_S: Final = 0.1
 CONTROLLER_ID: Final = 3000
 TOPIC: Final = "orders"
 FEATURE_TOOL: Final = "org.apache.kafka.tools.FeatureCommand"
@@ -36,13 +34,7 @@ LAST_LEVELS: Final = {
     "transaction.version": 2,
 }
 
-
-def until(condition: Callable[[], bool], what: str) -> None:
-    """Wait until the cluster shows it, or fail."""
-    end = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < end, f"not within {DEADLINE_S:.0f} s: {what}"
-        time.sleep(POLL_S)
+until = partial(waiting.until, deadline_s=DEADLINE_S)
 
 
 def climb(c: Controller, shell: AdminShell, levels: range) -> None:

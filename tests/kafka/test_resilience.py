@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from pykraft.lab.clients import Workload, require_whole
 from pykraft.lab.cluster import Lab, Node, PykraftNode
 from pykraft.lab.errors import LabError
 from pykraft.lab.facts import LogImage, differences, facts_of_tree, read_tree
+from tests import waiting
 
 DEADLINE_S = 120.0
 ZOOKEEPER_AWAY_S = 30.0
@@ -37,6 +39,8 @@ MOMENTS = (
 """When the controller dies, in the order in which a migration gets there; see dying_controller.py."""
 CLAIMS = 6
 """Deaths that come after a claim, and the last start."""
+
+until = partial(waiting.until, deadline_s=DEADLINE_S, poll_s=0.2)
 
 
 @dataclass
@@ -98,12 +102,6 @@ class Cluster:
     def zookeeper_tree(self) -> dict[str, Any]:
         return read_tree(self.zookeeper.address)
 
-    def wait(self, condition: Callable[[], bool], what: str) -> None:
-        deadline = time.monotonic() + DEADLINE_S
-        while not condition():
-            assert time.monotonic() < deadline, f"not within {DEADLINE_S} s: {what}"
-            time.sleep(0.2)
-
     def require_agreement(self) -> None:
         """ZooKeeper and the log tell the same, and every acknowledged topic is in both."""
         left: list[str] = []
@@ -112,10 +110,7 @@ class Cluster:
             left[:] = differences(facts_of_tree(self.zookeeper_tree()), self.image().facts, "ZooKeeper", "image")
             return not left
 
-        try:
-            self.wait(agree, "ZooKeeper and the image agree")
-        except AssertionError as error:
-            raise AssertionError(f"{error}: {left[:10]}") from None
+        until(agree, "ZooKeeper and the image agree", lambda: str(left[:10]))
         facts = self.image().facts
         for name, topic_id in self.acknowledged.items():
             found = facts.get(f"topic/{name}/id")
@@ -134,7 +129,7 @@ class Cluster:
                 for partition in topic["partitions"]
             )
 
-        self.wait(whole, "all partitions are led and in sync")
+        until(whole, "all partitions are led and in sync")
 
     def zookeeper_epoch(self) -> int:
         return int(read_tree(self.zookeeper.address, "/controller_epoch")["/controller_epoch"].data)
@@ -155,10 +150,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, kafka_class_path: str) -> 
         bootstrap = ",".join(node.address for node in brokers)
         shell = AdminShell(folder, bootstrap).start()
         lab.own(shell.process)
-        deadline = time.monotonic() + DEADLINE_S
-        while len(shell.call("describe_cluster")["nodes"]) < 2:
-            assert time.monotonic() < deadline, "both brokers are in the cluster"
-            time.sleep(0.2)
+        until(lambda: len(shell.call("describe_cluster")["nodes"]) == 2, "both brokers are in the cluster")
         shell.call("create_topics", topics=[{"name": TOPIC, "partitions": 4, "replication_factor": 2}])
         workload = Workload(folder, bootstrap, TOPIC, 4, rate=100)
         lab.own(workload.process)
@@ -224,7 +216,7 @@ def test_an_expired_session_is_survived(cluster: Cluster) -> None:
     seen = cluster.zookeeper.process.log.read_text(errors="replace").count("Expiring session")
     cluster.controller.process.pause()
     try:
-        cluster.wait(
+        until(
             lambda: cluster.zookeeper.process.log.read_text(errors="replace").count("Expiring session") > seen,
             "ZooKeeper has expired the controller's session",
         )

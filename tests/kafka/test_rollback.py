@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from pykraft.lab.admin import AdminError, AdminShell
 from pykraft.lab.clients import Workload, require_whole
 from pykraft.lab.cluster import Lab, Node, PykraftNode
 from pykraft.lab.facts import read_tree, zookeeper_client
+from tests import waiting
 
 DEADLINE_S = 120.0
 CONTROLLER_ID = 3000
@@ -31,6 +33,8 @@ RELEASES = {"3.9.1": "3.9-IV0", "3.4.1": "3.4-IV0"}
 EXTRA = {"offsets.topic.replication.factor": 2, "num.recovery.threads.per.data.dir": 1}
 NO_AUTHORIZER = {"authorizer.class.name": None}
 """3.4 does not migrate with one."""
+
+until = partial(waiting.until, deadline_s=DEADLINE_S, poll_s=0.2)
 
 
 @dataclass
@@ -77,7 +81,7 @@ class Cluster:
     def stop(self, broker: int) -> None:
         """Stop a broker; whoever is the controller must have the other lead everything."""
         self.lab.nodes[f"broker-{broker}"].stop()
-        self.wait(
+        until(
             lambda: all(partition["leader"] == 1 - broker for partition in self.partitions()), f"{1 - broker} leads all"
         )
 
@@ -107,7 +111,7 @@ class Cluster:
         """As the documentation has it, from brokers in migration mode; /migration stays until the next attempt."""
         self.controller.stop()
         self.delete("/controller")
-        self.wait(lambda: self.zookeeper_controller() in (0, 1), "a broker is ZooKeeper's controller")
+        until(lambda: self.zookeeper_controller() in (0, 1), "a broker is ZooKeeper's controller")
         # A broker that is stopped before it has heard of the new controller asks the old one for a minute.
         self.create(f"rolled-back-{len(self.topics)}")
         self.wait_in_sync()
@@ -142,14 +146,8 @@ class Cluster:
         found = {name: tree[f"/brokers/topics/{name}"].json()["topic_id"] for name in self.topics}
         assert found == self.topics
 
-    def wait(self, condition: Callable[[], bool], what: str) -> None:
-        deadline = time.monotonic() + DEADLINE_S
-        while not condition():
-            assert time.monotonic() < deadline, f"not within {DEADLINE_S} s: {what}"
-            time.sleep(0.2)
-
     def wait_in_sync(self) -> None:
-        self.wait(
+        until(
             lambda: (
                 len(self.shell.call("describe_cluster")["nodes"]) == 2
                 and all(partition["leader"] >= 0 and len(partition["isr"]) == 2 for partition in self.partitions())
@@ -224,10 +222,7 @@ def cluster(
         seeing = {"metadata.max.age.ms": "1000", "metadata.recovery.strategy": "rebootstrap"}
         shell = AdminShell(folder, bootstrap, config=seeing).start()
         lab.own(shell.process)
-        deadline = time.monotonic() + DEADLINE_S
-        while len(shell.call("describe_cluster")["nodes"]) < 2:
-            assert time.monotonic() < deadline, "both brokers are in the cluster"
-            time.sleep(0.2)
+        until(lambda: len(shell.call("describe_cluster")["nodes"]) == 2, "both brokers are in the cluster")
         topics = shell.call("create_topics", topics=[{"name": TOPIC, "partitions": 4, "replication_factor": 2}])
         workload = Workload(folder, bootstrap, TOPIC, 4, rate=100)
         lab.own(workload.process)

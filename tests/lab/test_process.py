@@ -6,8 +6,8 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,15 +15,11 @@ import pytest
 from pykraft.lab.cluster import PORTS, free_port
 from pykraft.lab.errors import LabError
 from pykraft.lab.process import EventProcess, JsonProcess, LogReader, Process
+from tests import waiting
 
 DEADLINE_S = 20.0
 
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+until = partial(waiting.until, deadline_s=DEADLINE_S, poll_s=0.01)
 
 
 def python(code: str) -> list[str]:
@@ -50,9 +46,9 @@ def test_a_process_is_watched_paused_and_stopped(sleeper: Process) -> None:
     sleeper.start()
     assert sleeper.wait_log("up", DEADLINE_S) == "up"
     sleeper.pause()
-    wait_until(lambda: state_of(sleeper.pid) == "T")
+    until(lambda: state_of(sleeper.pid) == "T", "it is stopped")
     sleeper.resume()
-    wait_until(lambda: state_of(sleeper.pid) != "T")
+    until(lambda: state_of(sleeper.pid) != "T", "it goes on")
     assert sleeper.stop() == -signal.SIGTERM
     assert not sleeper.running
 
@@ -135,7 +131,7 @@ def test_killing_the_parent_ends_its_processes(tmp_path: Path) -> None:
     assert state_of(child) in "SRD"
     parent.kill()
     parent.wait()
-    wait_until(lambda: state_of(child) in "-Z")
+    until(lambda: state_of(child) in "-Z", "the child is gone")
 
 
 def test_ports_are_below_those_of_outgoing_connections_and_not_given_twice() -> None:

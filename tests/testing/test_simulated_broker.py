@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 import time
-from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -28,15 +28,11 @@ from pykraft.protocol.messages.stop_replica_request import (
 )
 from pykraft.protocol.messages.update_metadata_request import UpdateMetadataBroker, UpdateMetadataRequestData
 from pykraft.testing.simulated_broker import SimulatedBroker, SimulatedBrokerError, running
+from tests import waiting
 
 DEADLINE_S = 15.0
 
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+until = partial(waiting.until, deadline_s=DEADLINE_S, poll_s=0.01)
 
 
 def address(text: str) -> tuple[str, int]:
@@ -63,7 +59,7 @@ def test_kraft_brokers_register_and_are_unfenced() -> None:
             for each in (0, 1)
         ]
         with running(brokers):
-            wait_until(lambda: not any(broker.fenced for broker in brokers))
+            until(lambda: not any(broker.fenced for broker in brokers), "all brokers are unfenced")
             racks = controller.read(lambda image: {number: each.rack for number, each in image.brokers.items()})
             epochs = controller.read(lambda image: {number: each.epoch for number, each in image.brokers.items()})
     assert racks == {0: "r0", 1: "r1"}
@@ -86,10 +82,12 @@ def test_a_broker_that_fetches_is_handed_the_whole_log() -> None:
             for each in batches
         ]
         with running(brokers):
-            wait_until(lambda: not any(broker.fenced for broker in brokers))
+            until(lambda: not any(broker.fenced for broker in brokers), "all brokers are unfenced")
             brokers[1].silent = True
             end_offset = controller.read(lambda image: image.offset) + 1
-            wait_until(lambda: all(broker.fetched_offset >= end_offset for broker in brokers))
+            until(
+                lambda: all(broker.fetched_offset >= end_offset for broker in brokers), "all brokers have the whole log"
+            )
     for fetched in batches.values():
         headers = [header for data in fetched for _, header in iter_headers(data)]
         assert [header.base_offset for header in headers] == [0, *(header.next_offset for header in headers[:-1])]
@@ -99,7 +97,7 @@ def test_a_silent_broker_is_fenced() -> None:
     with pykraft.testing.controller(broker_session_timeout_ms=500) as controller:
         broker = SimulatedBroker(0, controller.cluster_id, address(controller.address), migrating=False, fetches=True)
         with running([broker]):
-            wait_until(lambda: not broker.fenced)
+            until(lambda: not broker.fenced, "the broker is unfenced")
             broker.silent = True
             controller.wait_event("broker_fenced", DEADLINE_S, broker_id=0)
 
@@ -125,7 +123,7 @@ def test_a_migrating_broker_is_refused_by_a_controller_that_does_not_migrate() -
     with pykraft.testing.controller() as controller:
         broker = SimulatedBroker(0, controller.cluster_id, address(controller.address))
         with running([broker]):
-            wait_until(lambda: broker.refusals["BROKER_ID_NOT_REGISTERED"] > 0)
+            until(lambda: broker.refusals["BROKER_ID_NOT_REGISTERED"] > 0, "a heartbeat is refused")
     assert broker.epoch == -1
 
 
@@ -138,7 +136,7 @@ def test_a_wrong_cluster_id_ends_the_broker() -> None:
             ),
             running([broker]),
         ):
-            wait_until(lambda: broker.failure is not None)
+            until(lambda: broker.failure is not None, "the broker has failed")
 
 
 def test_what_a_controller_sends_to_zookeeper_brokers_is_obeyed() -> None:
