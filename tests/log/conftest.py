@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import resource
 from collections.abc import Callable, Iterator
 
 import pytest
+
+from pykraft.log import metadata_log
 
 
 @pytest.fixture
@@ -14,3 +17,10 @@ def file_size_limit() -> Iterator[Callable[[int], None]]:
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.fixture
+def no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For modules that open hundreds of logs and end no process: nothing would show whether fsync was called."""
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+    monkeypatch.setattr(metadata_log, "sync_data", lambda _: None)

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from pykraft.log import metadata_log
 from pykraft.log.batch import iter_headers
 from pykraft.log.checkpoint import read_checkpoint
 from pykraft.log.errors import CorruptLogError, LogStateError
@@ -28,10 +27,7 @@ STARTS = [position for position, _ in HEADERS]
 END_OFFSET = HEADERS[-1][1].next_offset
 
 
-@pytest.fixture(autouse=True)
-def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "fsync", lambda _: None)
-    monkeypatch.setattr(metadata_log, "sync_data", lambda _: None)
+pytestmark = pytest.mark.usefixtures("no_waiting_for_the_disk")
 
 
 def places(size: int) -> Iterator[int]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pykraft.log import metadata_log
 from pykraft.log.batch import BATCH_BYTES_MAX
 from pykraft.log.errors import CorruptLogError
 from pykraft.log.metadata_log import LogConfig, MetadataLog
@@ -20,11 +18,7 @@ LAST = batch(3, [b"fourth", b"fifth" * 20])
 STARTS = (0, len(batch(0, [b"first", b"second"])), len(KEPT))
 
 
-@pytest.fixture(autouse=True)
-def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hundreds of logs are opened here and no process dies: nothing would show whether fsync was called."""
-    monkeypatch.setattr(os, "fsync", lambda _: None)
-    monkeypatch.setattr(metadata_log, "sync_data", lambda _: None)
+pytestmark = pytest.mark.usefixtures("no_waiting_for_the_disk")
 
 
 def write(tmp_path: Path, content: bytes, base: int = 0) -> Path:
