@@ -15,8 +15,8 @@ from pykraft.protocol.messages.broker_heartbeat_request import BrokerHeartbeatRe
 from pykraft.protocol.messages.broker_registration_request import BrokerRegistrationRequestData, Feature, Listener
 from pykraft.protocol.uuids import random_uuid
 from tests.controller.cluster import CLUSTER_ID, SESSION_MS, directory_of
+from tests.oracle.both_sides import BothSides
 from tests.oracle.replication_oracle import ReplicationOracle
-from tests.oracle.test_replication import BothSides
 
 API_VERSIONS: Final = (0, 1, 2, 3, 4, 4, 4, 4)
 REGISTRATIONS: Final = 600
