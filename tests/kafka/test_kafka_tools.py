@@ -15,7 +15,7 @@ from typing import Any, Final
 import pytest
 
 from pykraft.lab.cluster import scram_client
-from tests.kafka.tool_sides import CONTROLLER_ID, ToolSide, ToolSides, tool_sides
+from tests.kafka.tool_sides import CONTROLLER_ID, ToolSide, ToolSides, changed_acls, followed, tool_sides
 
 B: Final = ("--bootstrap-server", "{broker}")
 C: Final = ("--bootstrap-controller", "{controller}")
@@ -230,11 +230,6 @@ def test_client_metrics(sides: ToolSides) -> None:
     same("client-metrics", *B, "--list", without=["m1"], settles=True)
 
 
-def changed_acls(text: str) -> str:
-    """Without the list of what there is now, which the brokers may learn of a little later."""
-    return re.sub(r"(?s)Current ACLs for.*?\n(?=---)", "\n", text)
-
-
 def test_acls(sides: ToolSides) -> None:
     add, remove, bob = ("acls", *B, "--add"), ("acls", *B, "--remove", "--force"), ("--allow-principal", "User:bob")
     look = ("acls", *B, "--list")
@@ -376,14 +371,6 @@ def test_features(sides: ToolSides) -> None:
     sides.same("features", *B, "describe", contains=["FinalizedVersionLevel: 3.8-IV0"], settles=True)
     sides.same("features", *C, "upgrade", "--metadata", "3.9-IV0", contains=["upgraded to 21"])
     sides.same("features", *B, "describe", contains=["FinalizedVersionLevel: 3.9-IV0"], settles=True)
-
-
-def followed(text: str) -> str:
-    """Without how far the log is, which both sides grow at their own times."""
-    text = re.sub(r"(HighWatermark:|MaxFollowerLag:|MaxFollowerLagTimeMs:) +\d+", r"\1 <n>", text)
-    text = re.sub(r"\t\d+ +\t\d+ +\t", "\t<offset> \t<lag> \t", text)
-    text = re.sub(r"\[(\{[^[]*\}), (\{[^[]*\})\]", lambda found: f"[{', '.join(sorted(found.groups()))}]", text)
-    return re.sub(r"\d+ ms ago +", "<age> ", text)
 
 
 def test_metadata_quorum(sides: ToolSides) -> None:

@@ -8,8 +8,7 @@ from typing import Final
 
 import pytest
 
-from tests.kafka.test_kafka_tools import changed_acls, followed
-from tests.kafka.tool_sides import CONTROLLER_ID, ToolSides, tool_sides
+from tests.kafka.tool_sides import CONTROLLER_ID, ToolSides, changed_acls, followed, tool_sides
 
 B: Final = ("--bootstrap-server", "{broker}")
 C: Final = ("--bootstrap-controller", "{controller}")

@@ -6,72 +6,28 @@ with several log directories (3.7 and later) lose one of them at the end, and so
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import pykraft.testing
-from pykraft.image.metadata_image import MetadataImage
-from pykraft.image.metadata_version import MetadataVersion
-from pykraft.image.model import BrokerRegistration, PartitionRegistration
-from pykraft.lab import jars
+from pykraft.image.model import BrokerRegistration
 from pykraft.lab.admin import AdminShell
 from pykraft.lab.clients import Workload, require_whole
 from pykraft.lab.cluster import Lab, Node
 from pykraft.testing.handle import Controller
-from tests import waiting
+from tests.kafka.own_process import CONTROLLER_ID, LEVELS, TOPIC, partitions, start_broker, until
 
-V = MetadataVersion
-DEADLINE_S = 60.0
-CONTROLLER_ID = 3000
 SESSION_MS = 3_000
-TOPIC = "orders"
 PARTITIONS = 6
-LEVELS = {
-    "3.4.1": V.IBP_3_4_IV0,
-    "3.5.2": V.IBP_3_5_IV2,
-    "3.6.2": V.IBP_3_6_IV2,
-    "3.7.2": V.IBP_3_7_IV4,
-    "3.8.1": V.IBP_3_8_IV0,
-    "3.9.1": V.IBP_3_9_IV0,
-    "4.0.2": V.IBP_4_0_IV3,
-    "4.1.2": V.IBP_4_1_IV1,
-}
 
 REPAIRED = ("3.7.2", "3.9.1", "4.1.2")
 """Those that get a lost directory back; the releases between them do the same."""
 
-until = partial(waiting.until, deadline_s=DEADLINE_S)
-
 
 def registration(c: Controller) -> BrokerRegistration | None:
     return c.read(lambda image: image.brokers.get(1))
-
-
-def partitions(c: Controller, name: str = TOPIC) -> dict[int, PartitionRegistration]:
-    def look(image: MetadataImage) -> dict[int, PartitionRegistration]:
-        topic = image.topics_by_name.get(name)
-        return {} if topic is None else dict(topic.partitions)
-
-    return c.read(look)
-
-
-def start_broker(
-    lab: Lab, c: Controller, version: str, config: dict[str, Any], *, dynamic_quorum: bool = False
-) -> Node:
-    jars.ensure(version)
-    broker = lab.kraft_broker(
-        1,
-        c.cluster_id,
-        c.address if dynamic_quorum else f"{CONTROLLER_ID}@{c.address}",
-        version=version,
-        dynamic_quorum=dynamic_quorum,
-        extra={"broker.heartbeat.interval.ms": 500, "replica.high.watermark.checkpoint.interval.ms": 500} | config,
-    )
-    c.wait_event("broker_unfenced", broker_id=1, timeout_s=DEADLINE_S)
-    return broker
 
 
 def live_on(lab: Lab, c: Controller, broker: Node, folder: Path) -> None:

@@ -13,7 +13,7 @@ from pykraft.lab import jars
 from pykraft.lab.admin import AdminShell
 from pykraft.lab.clients import Workload, require_whole
 from pykraft.lab.cluster import HOST, Lab, free_port
-from tests.kafka.test_kraft_releases import CONTROLLER_ID, DEADLINE_S, TOPIC, partitions, until
+from tests.kafka.own_process import CONTROLLER_ID, DEADLINE_S, TOPIC, partitions, until
 
 VERSION = "3.4.1"
 PARTITIONS = 4

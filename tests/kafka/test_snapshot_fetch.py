@@ -15,7 +15,7 @@ from pykraft.protocol.messages import incremental_alter_configs_request as confi
 from pykraft.replay.recorded import RecordedLog
 from pykraft.server import snapshots
 from tests.kafka.admin_sides import Connection
-from tests.kafka.test_kraft_releases import CONTROLLER_ID, DEADLINE_S, LEVELS, TOPIC, partitions, start_broker, until
+from tests.kafka.own_process import CONTROLLER_ID, DEADLINE_S, LEVELS, TOPIC, partitions, start_broker, until
 
 PARTITIONS = 2
 TOPIC_RESOURCE = 2

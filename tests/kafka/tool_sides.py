@@ -227,3 +227,16 @@ def tool_sides(folder: Path, version: str, release: str | None, broker_ids: tupl
 
 
 BROKER_SETTINGS: Final = {"log.initial.task.delay.ms": 500, "replica.fetch.wait.max.ms": 200}
+
+
+def changed_acls(text: str) -> str:
+    """Without the list of what there is now, which the brokers may learn of a little later."""
+    return re.sub(r"(?s)Current ACLs for.*?\n(?=---)", "\n", text)
+
+
+def followed(text: str) -> str:
+    """Without how far the log is, which both sides grow at their own times."""
+    text = re.sub(r"(HighWatermark:|MaxFollowerLag:|MaxFollowerLagTimeMs:) +\d+", r"\1 <n>", text)
+    text = re.sub(r"\t\d+ +\t\d+ +\t", "\t<offset> \t<lag> \t", text)
+    text = re.sub(r"\[(\{[^[]*\}), (\{[^[]*\})\]", lambda found: f"[{', '.join(sorted(found.groups()))}]", text)
+    return re.sub(r"\d+ ms ago +", "<age> ", text)

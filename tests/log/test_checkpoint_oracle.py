@@ -12,8 +12,8 @@ from pykraft.image.snapshot import snapshot_records
 from pykraft.log.epochs import OffsetAndEpoch
 from pykraft.log.metadata_log import MetadataLog
 from pykraft.protocol.record_frame import encode_record
+from tests.log.kafka_dump import batches_of, dump, payloads_of
 from tests.log.samples import TIMESTAMP_MS, copy_of_controller_data
-from tests.log.test_dump_log import batches_of, dump, payloads_of
 
 pytestmark = pytest.mark.oracle
 

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import random
-import re
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from pykraft.lab import jars
 from pykraft.log.batch import ControlRecordType, encode_batches, encode_control_batch
 from pykraft.log.metadata_log import MetadataLog
 from pykraft.protocol.messages.leader_change_message import LeaderChangeMessage, Voter
@@ -19,31 +15,10 @@ from pykraft.protocol.records.config_record import ConfigRecord
 from pykraft.protocol.records.no_op_record import NoOpRecord
 from pykraft.protocol.records.topic_record import TopicRecord
 from pykraft.protocol.uuids import random_uuid, uuid_to_text
+from tests.log.kafka_dump import batches_of, dump, payloads_of
 from tests.log.samples import TIMESTAMP_MS, copy_of_controller_data
 
 pytestmark = pytest.mark.oracle
-
-TIMEOUT_S = 120
-
-
-def dump(path: Path) -> list[str]:
-    """The lines of kafka-dump-log for a segment."""
-    done = subprocess.run(
-        [jars.java(), "-cp", jars.class_path("3.9.1"), "kafka.tools.DumpLogSegments",
-         "--cluster-metadata-decoder", "--files", str(path)],
-        capture_output=True, text=True, timeout=TIMEOUT_S, check=True,
-    )  # fmt: skip
-    return done.stdout.splitlines()
-
-
-def batches_of(lines: list[str]) -> list[dict[str, str]]:
-    return [dict(re.findall(r"(\w+): (\S+)", line)) for line in lines if line.startswith("baseOffset")]
-
-
-def payloads_of(lines: list[str]) -> dict[int, object]:
-    """Offset → what the record decoder printed, for data records."""
-    found = (re.match(r"\| offset: (\d+) .* payload: (.*)", line) for line in lines)
-    return {int(match[1]): json.loads(match[2]) for match in found if match}
 
 
 def leader_change(base_offset: int, node_id: int, epoch: int) -> bytes:

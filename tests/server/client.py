@@ -18,6 +18,7 @@ from pykraft.protocol.messages.broker_registration_request import (
     Feature,
     Listener,
 )
+from pykraft.protocol.messages.create_topics_request import CreatableTopic, CreateTopicsRequestData
 from pykraft.protocol.messages.default_principal_data import DefaultPrincipalData
 from pykraft.protocol.messages.envelope_request import EnvelopeRequestData
 from pykraft.protocol.messages.fetch_request import FetchPartition, FetchRequestData, FetchTopic, ReplicaState
@@ -165,3 +166,10 @@ def envelope(inner: Any, version: int, **changes: Any) -> EnvelopeRequestData:
         "client_host_address": ipaddress.ip_address("10.0.0.9").packed,
     }
     return EnvelopeRequestData(**(fields | changes))
+
+
+def create(name: str) -> CreateTopicsRequestData:
+    """A request for one topic."""
+    return CreateTopicsRequestData(
+        topics=[CreatableTopic(name=name, num_partitions=1, replication_factor=1)], timeout_ms=10_000
+    )

@@ -25,8 +25,7 @@ from pykraft.protocol.messages.voters_record import Endpoint, KRaftVersionFeatur
 from pykraft.server.node import Node
 from pykraft.server.storage import StorageError
 from pykraft.testing import serve_controller
-from tests.server.client import Client, connected, fetch, register
-from tests.server.test_node import create
+from tests.server.client import Client, connected, create, fetch, register
 
 DEADLINE_S = 10
 BOOTSTRAP: dict[str, Any] = {"controller_quorum_bootstrap_servers": "localhost:9093"}

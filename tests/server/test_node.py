@@ -18,7 +18,6 @@ from pykraft.log.meta_properties import MetaProperties, write_meta_properties
 from pykraft.protocol.errors import ErrorCode
 from pykraft.protocol.frame import encode_request
 from pykraft.protocol.messages.api_versions_request import ApiVersionsRequestData
-from pykraft.protocol.messages.create_topics_request import CreatableTopic, CreateTopicsRequestData
 from pykraft.protocol.messages.describe_configs_request import DescribeConfigsRequestData, DescribeConfigsResource
 from pykraft.protocol.messages.fetch_snapshot_request import (
     FetchSnapshotRequestData,
@@ -37,16 +36,10 @@ from pykraft.server import snapshots
 from pykraft.server.node import Node
 from pykraft.server.storage import StorageError
 from pykraft.testing import serve_controller
-from tests.server.client import connected, fetch, header, heartbeat, register, registration
+from tests.server.client import connected, create, fetch, header, heartbeat, register, registration
 
 KAFKAS_DIRECTORY = Path(__file__).parent.parent / "data" / "log" / "controller-3.9.1"
 HELLO = ApiVersionsRequestData(client_software_name="a", client_software_version="1")
-
-
-def create(name: str) -> CreateTopicsRequestData:
-    return CreateTopicsRequestData(
-        topics=[CreatableTopic(name=name, num_partitions=1, replication_factor=1)], timeout_ms=10_000
-    )
 
 
 def vote(epoch: int) -> VoteRequestData:

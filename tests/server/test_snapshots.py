@@ -33,7 +33,7 @@ from pykraft.server.snapshots import Snapshots
 from pykraft.server.storage import replay
 from pykraft.testing import serve_controller
 from tests.server.client import Client, connected, fetch, register
-from tests.server.test_writer import House, config, configs, writes
+from tests.server.writer_house import House, config, configs, writes
 
 BYTES_KEY = "metadata_log_max_record_bytes_between_snapshots"
 INTERVAL_KEY = "metadata_log_max_snapshot_interval_ms"
