@@ -134,76 +134,89 @@ def test_a_quota_is_the_same_from_both(path: str, entity: dict[str, str | None],
     assert removed.facts == {}
 
 
-def test_acls_scram_tokens_and_producer_ids_are_the_same_from_both() -> None:
-    nodes = {
-        "/kafka-acl/Cluster/kafka-cluster": {
-            "version": 1,
-            "acls": [{"principal": "User:a", "permissionType": "Allow", "host": "*", "operation": "AlterConfigs"}],
+SECURITY_ZNODES = {
+    "/kafka-acl/Cluster/kafka-cluster": {
+        "version": 1,
+        "acls": [{"principal": "User:a", "permissionType": "Allow", "host": "*", "operation": "AlterConfigs"}],
+    },
+    "/kafka-acl-extended/prefixed/Topic/pay": {
+        "version": 1,
+        "acls": [{"principal": "User:b", "permissionType": "Deny", "host": "10.0.0.1", "operation": "Write"}],
+    },
+    "/config/users/alice": {
+        "version": 1,
+        "config": {"SCRAM-SHA-256": "salt=c2E=,stored_key=c3Q=,server_key=c2U=,iterations=4096"},
+    },
+    "/delegation_token/tokens/id": {
+        "version": 3,
+        "owner": "User%3Aalice",
+        "tokenRequester": "User%3Acarol",
+        "renewers": ["User%3Abob"],
+        "issueTimestamp": 1,
+        "maxTimestamp": 3,
+        "expiryTimestamp": 2,
+        "tokenId": "id",
+    },
+    "/latest_producer_id_block": {"version": 1, "broker": 0, "block_start": "0", "block_end": "999"},
+}
+SECURITY_RECORDS = (
+    (
+        "ACCESS_CONTROL_ENTRY_RECORD",
+        {
+            "id": "1",
+            "resourceName": "kafka-cluster",
+            "resourceType": 4,
+            "patternType": 3,
+            "principal": "User:a",
+            "host": "*",
+            "operation": 11,
+            "permissionType": 3,
         },
-        "/kafka-acl-extended/prefixed/Topic/pay": {
-            "version": 1,
-            "acls": [{"principal": "User:b", "permissionType": "Deny", "host": "10.0.0.1", "operation": "Write"}],
+    ),
+    (
+        "ACCESS_CONTROL_ENTRY_RECORD",
+        {
+            "id": "2",
+            "resourceName": "pay",
+            "resourceType": 2,
+            "patternType": 4,
+            "principal": "User:b",
+            "host": "10.0.0.1",
+            "operation": 4,
+            "permissionType": 2,
         },
-        "/config/users/alice": {
-            "version": 1,
-            "config": {"SCRAM-SHA-256": "salt=c2E=,stored_key=c3Q=,server_key=c2U=,iterations=4096"},
+    ),
+    (
+        "USER_SCRAM_CREDENTIAL_RECORD",
+        {
+            "name": "alice",
+            "mechanism": 1,
+            "salt": "c2E=",
+            "storedKey": "c3Q=",
+            "serverKey": "c2U=",
+            "iterations": 4096,
         },
-        "/delegation_token/tokens/id": {
-            "version": 3,
-            "owner": "User%3Aalice",
-            "tokenRequester": "User%3Acarol",
-            "renewers": ["User%3Abob"],
+    ),
+    (
+        "DELEGATION_TOKEN_RECORD",
+        {
+            "owner": "User:alice",
+            "requester": "User:carol",
+            "renewers": ["User:bob"],
             "issueTimestamp": 1,
             "maxTimestamp": 3,
-            "expiryTimestamp": 2,
+            "expirationTimestamp": 2,
             "tokenId": "id",
         },
-        "/latest_producer_id_block": {"version": 1, "broker": 0, "block_start": "0", "block_end": "999"},
-    }
-    acl = {"resourceName": "kafka-cluster", "resourceType": 4, "patternType": 3, "principal": "User:a", "host": "*"}
-    image = LogImage.from_dump(
-        dump(
-            ("ACCESS_CONTROL_ENTRY_RECORD", {**acl, "id": "1", "operation": 11, "permissionType": 3}),
-            (
-                "ACCESS_CONTROL_ENTRY_RECORD",
-                {
-                    "id": "2",
-                    "resourceName": "pay",
-                    "resourceType": 2,
-                    "patternType": 4,
-                    "principal": "User:b",
-                    "host": "10.0.0.1",
-                    "operation": 4,
-                    "permissionType": 2,
-                },
-            ),
-            (
-                "USER_SCRAM_CREDENTIAL_RECORD",
-                {
-                    "name": "alice",
-                    "mechanism": 1,
-                    "salt": "c2E=",
-                    "storedKey": "c3Q=",
-                    "serverKey": "c2U=",
-                    "iterations": 4096,
-                },
-            ),
-            (
-                "DELEGATION_TOKEN_RECORD",
-                {
-                    "owner": "User:alice",
-                    "requester": "User:carol",
-                    "renewers": ["User:bob"],
-                    "issueTimestamp": 1,
-                    "maxTimestamp": 3,
-                    "expirationTimestamp": 2,
-                    "tokenId": "id",
-                },
-            ),
-            ("PRODUCER_IDS_RECORD", {"brokerId": 0, "brokerEpoch": -1, "nextProducerId": 1000}),
-        )
-    )
-    facts = facts_of_tree(tree(**nodes))
+    ),
+    ("PRODUCER_IDS_RECORD", {"brokerId": 0, "brokerEpoch": -1, "nextProducerId": 1000}),
+)
+"""The same as records."""
+
+
+def test_acls_scram_tokens_and_producer_ids_are_the_same_from_both() -> None:
+    image = LogImage.from_dump(dump(*SECURITY_RECORDS))
+    facts = facts_of_tree(tree(**SECURITY_ZNODES))
     assert differences(facts, image.facts, "ZooKeeper", "image") == []
     assert len(facts) == 8
 
