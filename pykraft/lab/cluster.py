@@ -365,7 +365,7 @@ class Lab:
         options = (("--zookeeper", zookeeper), ("--cluster-id", cluster_id), ("--release", release))
         for option, text in options:
             if text is not None:
-                command += [option, text]
+                command.append(f"{option}={text}")
         config: dict[str, object] = {
             "listener.security.protocol.map": LISTENER_MAP,
             "inter.broker.listener.name": "PLAINTEXT",
@@ -430,7 +430,8 @@ class Lab:
             return
         path = folder / "format.properties"
         path.write_text(_properties(config))
-        arguments = ["format", "--cluster-id", cluster_id, "--config", str(path), "--ignore-formatted"]
+        # A ZooKeeper-mode broker may have drawn an id that begins with a dash.
+        arguments = ["format", f"--cluster-id={cluster_id}", "--config", str(path), "--ignore-formatted"]
         if release:
             arguments += ["--release-version", release]
         tools.run("kafka.tools.StorageTool", *arguments, version=version or self.version)

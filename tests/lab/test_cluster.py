@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pykraft.lab.cluster import HOST, PykraftNode, ZooKeeperNode, serves_zookeeper
+from pykraft.lab.cluster import HOST, Lab, PykraftNode, ZooKeeperNode, serves_zookeeper
 from pykraft.lab.errors import LabError
 from pykraft.lab.process import EventProcess, Process
 
@@ -48,3 +48,13 @@ def test_a_refused_finalize_is_told_with_its_reason(tmp_path: Path) -> None:
     node = PykraftNode(EventProcess("controller-1", ["true"], tmp_path), 1, tmp_path)
     with pytest.raises(LabError, match=r"controller-1-finalize: was refused(.|\n)*data"):
         node.finalize(60.0)
+
+
+@pytest.mark.oracle
+def test_a_cluster_id_may_begin_with_a_dash(tmp_path: Path) -> None:
+    """Those that brokers in ZooKeeper mode draw sometimes do; options must not take them for another option."""
+    cluster_id = "-gQHPQh8SxSWHV6MTe3ufw"
+    with Lab(tmp_path) as lab:
+        nodes = lab.kraft_controller(1, cluster_id), lab.pykraft(2, cluster_id=cluster_id)
+        for node in nodes:
+            assert f"cluster.id={cluster_id}\n" in (node.folder / "data" / "meta.properties").read_text()
