@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
 from typing import Final, TypeAlias
@@ -13,8 +14,6 @@ from pykraft.protocol._source import default_source, not_default
 
 # The lengths in an element, in the order of its fields; -1 is null.
 Shape: TypeAlias = tuple[int, ...]
-# A byte that is the same in every element of a shape: its place in the element, and its value.
-Mark: TypeAlias = tuple[int, int]
 
 _BYTE_MAX: Final = 127
 
@@ -62,17 +61,26 @@ class _Plan:
             else:
                 yield field, b"", -1
 
-    def marks(self) -> tuple[list[Mark], int]:
-        """The bytes that are the same in every element, and the size of an element."""
-        found = []
-        at = 0
+    def pieces(self) -> Iterator[tuple[bytes, int]]:
+        """The element as bytes that are the same in all of its shape, each with the number of others behind it."""
         for field, length_bytes, length in self.parts():
-            found += [(at + number, byte) for number, byte in enumerate(length_bytes)]
-            at += len(length_bytes) + content_size(field, length)
+            yield length_bytes, content_size(field, length)
         if self.flexible:
-            found.append((at, 0))
-            at += 1
-        return found, at
+            yield b"\x00", 0  # no tagged fields
+
+    def size(self) -> int:
+        """The bytes of an element."""
+        return sum(len(known) + others for known, others in self.pieces())
+
+    def columns(self) -> dict[int, list[int]]:
+        """The places of the bytes that are the same in all elements, by what they are."""
+        found: dict[int, list[int]] = {}
+        at = 0
+        for known, others in self.pieces():
+            for number, byte in enumerate(known):
+                found.setdefault(byte, []).append(at + number)
+            at += len(known) + others
+        return found
 
 
 def content_size(field: Field, length: int) -> int:
@@ -84,15 +92,27 @@ def content_size(field: Field, length: int) -> int:
     return length * (struct.calcsize(">" + FIXED[field.kind]) if field.is_array else 1)
 
 
-def marks(cls: type[AnyStruct], version: int, flexible: bool, shape: Shape) -> tuple[list[Mark], int]:
-    """The bytes that are the same in every element of a shape, and the size of an element."""
-    return _Plan(cls, version, flexible, shape).marks()
+def size(cls: type[AnyStruct], version: int, flexible: bool, shape: Shape) -> int:
+    """The bytes of an element of a shape."""
+    return _Plan(cls, version, flexible, shape).size()
+
+
+def pattern(cls: type[AnyStruct], version: int, flexible: bool, shape: Shape) -> bytes:
+    """The regular expression (where `.` is any byte) of as many elements of a shape as follow each other."""
+    found, gap = [], 0
+    for known, others in _Plan(cls, version, flexible, shape).pieces():
+        if known:
+            found += [b".{%d}" % gap] * bool(gap) + [re.escape(known)]
+            gap = 0
+        gap += others
+    found += [b".{%d}" % gap] * bool(gap)
+    return b"(?:%s)++" % b"".join(found)
 
 
 def reader(cls: type[AnyStruct], version: int, flexible: bool, shape: Shape) -> str:
-    """The source of `read(data, p, n) -> elements`: those of the n at p that have this shape, up to the first other."""
+    """The source of `fits(data, p, n) -> bool`, whether the n elements at p have this shape, and `read(data) ->
+    elements`, for data with nothing but such elements; `made` is both."""
     plan = _Plan(cls, version, flexible, shape)
-    places, size = plan.marks()
     fmt, names, made = "", [], {}
     for field, length_bytes, length in plan.parts():
         fmt += "x" * len(length_bytes)
@@ -112,32 +132,30 @@ def reader(cls: type[AnyStruct], version: int, flexible: bool, shape: Shape) -> 
             names.append(f"{field.attr}_")
             made[field.attr] = f"{field.attr}_" + (".decode()" if field.kind == "string" else "")
     fmt += "x" if flexible else ""
-    columns: dict[int, list[str]] = {}
-    for at, byte in places:
-        columns.setdefault(byte, []).append(f"data[p + {at}:stop:{size}]")
-    checks = [f"{' == '.join(alike)} == {bytes((byte,))!r} * n" for byte, alike in columns.items()]
-    lines = [
-        f'rows = Packer(">{fmt}").iter_unpack',
-        f"marks = {tuple(places)}",
-        "",
-        "",
-        "def read(data, p, n):",
-        f"    stop = p + n * {size}",
+    each = plan.size()
+    checks = [
+        f"{' == '.join(f'data[p + {at}:stop:{each}]' for at in places)} == {bytes((byte,))!r} * n"
+        for byte, places in plan.columns().items()
     ]
-    if checks:
-        lines += [
-            "    if not (" + "\n            and ".join(checks) + "):",
-            f"        n = alike(data, p, stop, {size}, marks)",
-            f"        stop = p + n * {size}",
-        ]
     target = f"({', '.join(names)},)" if names else "_"
     return "\n".join(
         [
-            *lines,
+            f'rows = Packer(">{fmt}").iter_unpack',
+            "",
+            "",
+            "def fits(data, p, n):",
+            f"    stop = p + n * {each}",
+            "    return stop <= len(data)" + "".join(f" and (\n        {check}\n    )" for check in checks),
+            "",
+            "",
+            "def read(data):",
             "    return [",
             f"        {cls.__name__}({', '.join(_arguments(cls, made))})",
-            f"        for {target} in rows(data[p:stop])",
+            f"        for {target} in rows(data)",
             "    ]",
+            "",
+            "",
+            "made = fits, read",
             "",
         ]
     )
@@ -152,9 +170,10 @@ def _arguments(cls: type[AnyStruct], made: dict[str, str]) -> list[str]:
 
 
 def writer(cls: type[AnyStruct], version: int, flexible: bool, shape: Shape) -> str:
-    """The source of `write(elements, w)`: writes those of this shape, raises at the first that is not."""
+    """The source of `one(element) -> bytes` and `write(elements, w)`, which gives the bytes of each to w; both raise
+    at an element that has another shape; `made` is both."""
     plan = _Plan(cls, version, flexible, shape)
-    before: list[str] = []
+    lines: list[str] = []
     fmt, values = "", []
     for field, length_bytes, length in plan.parts():
         if len(length_bytes) == 1:
@@ -164,7 +183,7 @@ def writer(cls: type[AnyStruct], version: int, flexible: bool, shape: Shape) -> 
             fmt += f"{len(length_bytes)}s"
             values.append(repr(length_bytes))
         extra, char, found = _written(field, length)
-        before += extra
+        lines += extra
         fmt += char
         values += found
     if flexible:
@@ -172,12 +191,43 @@ def writer(cls: type[AnyStruct], version: int, flexible: bool, shape: Shape) -> 
     checks = [*_absent(cls, version), *(not_default(field, f"e.{field.attr}") for field in tagged(cls, version))]
     if has_tagged_fields(cls):
         checks.append("e.unknown_tagged_fields")
-    lines = [f'pack = Packer(">{fmt}").pack', "", "", "def write(elements, w):", "    for e in elements:"]
-    lines += [f"        {line}" for line in before]
     if checks:
-        lines += [f"        if {' or '.join(checks)}:", "            raise Misfit"]
-    lines.append(f"        w(pack({', '.join(values)}))")
-    return "\n".join([*lines, ""])
+        lines += [f"if {' or '.join(checks)}:", "    raise Misfit"]
+    packed = f"pack({', '.join(values)})"
+    return "\n".join(
+        [
+            f'pack = Packer(">{fmt}").pack',
+            "",
+            "",
+            "def one(e):",
+            *(f"    {line}" for line in lines),
+            f"    return {packed}",
+            "",
+            "",
+            "def write(elements, w):",
+            "    for e in elements:",
+            *(f"        {line}" for line in lines),
+            f"        w({packed})",
+            "",
+            "",
+            "made = one, write",
+            "",
+        ]
+    )
+
+
+def mixed_writer(cls: type[AnyStruct], version: int) -> str:
+    """The source of `write(elements, w)` for elements of several shapes, which `known` gives the writers of; it raises
+    at the first element that has none."""
+    lengths = [
+        f"-1 if e.{field.attr} is None else len(e.{field.attr})"
+        if version in field.nullable
+        else f"len(e.{field.attr})"
+        for field in untagged(cls, version)
+        if is_sized(field)
+    ]
+    shape = "".join(f"{length}, " for length in lengths)
+    return f"def write(elements, w):\n    for e in elements:\n        w(known[({shape.strip()})](e))\n"
 
 
 def _repeated(field: Field, count: int) -> str:

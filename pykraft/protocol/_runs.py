@@ -1,15 +1,17 @@
 """Arrays of structs a run at a time: elements that follow each other and have the same lengths in them.
 
 Such elements take the same number of bytes and have the same bytes in the same places, so that one `struct` reads or
-writes a whole element. The code for one shape (the lengths in it) is compiled when enough elements of it have been
-met. Whatever does not fit is left to the general code, which takes one element at a time and says what is wrong.
+writes a whole element, and a regular expression finds where such elements end and others begin. The code for one shape
+(the lengths in it) is compiled when enough elements of it have been met. Whatever does not fit is left to the general
+code, which takes one element at a time and says what is wrong.
 """
 
 from __future__ import annotations
 
+import re
 import struct
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
@@ -17,35 +19,38 @@ from pykraft.protocol import _run_source, _source
 from pykraft.protocol._codecs import WRITE_FAILURES, Misfit
 from pykraft.protocol._layout import FIXED, Field, field_is_flexible, untagged
 from pykraft.protocol._message import AnyStruct
-from pykraft.protocol._run_source import Mark, Shape, content_size, is_sized
+from pykraft.protocol._run_source import Shape, content_size, is_sized
 from pykraft.protocol._wire import read_varint
 
-# Fewer elements are not looked at, and a shorter run is not worth code of its own.
-RUN_MIN: Final = 8
-# How many elements are looked at first, so that a short run in a long array costs little; more as the run goes on.
-WINDOW_MIN: Final = 64
+# Fewer elements are not looked at: the general code is as fast.
+RUN_MIN: Final = 4
+# So many are first taken for elements of the shape that was met last.
+LAST_SHAPE_MIN: Final = 12
+# How many elements are looked at to learn their shapes.
+SURVEY: Final = 16
 # How many elements of one shape are met before it is compiled, which costs as much as reading some hundreds.
 MET_MIN: Final = 64
 # How many shapes of one struct are compiled, ever: an enemy could send new ones all the time.
-SHAPES_MAX: Final = 64
+SHAPES_MAX: Final = 32
 # How many shapes are counted at a time.
 COUNTED_MAX: Final = 256
 # Longer arrays and contents do not come in runs.
 ITEMS_MAX: Final = 32
 CONTENT_MAX: Final = 16 * 1024
+# A look that takes fewer elements than this is not worth it. After each of those in a row, up to so many, twice as many
+# looks are left out.
+WORTH: Final = 16
+POOR_MAX: Final = 8
+# How many arrays of several shapes are written before one is taken for an array of one shape again.
+MIXED_ARRAYS: Final = 16
 
-Read: TypeAlias = Callable[[bytes, int, int], list[Any]]
+Fits: TypeAlias = Callable[[bytes, int, int], bool]
+Read: TypeAlias = Callable[[bytes], list[Any]]
+Reader: TypeAlias = tuple[Fits, Read, int]  # and the size of an element
 Write: TypeAlias = Callable[[Sequence[Any], Callable[[bytes], None]], None]
-F = TypeVar("F", Read, Write)
-
-
-def alike(data: bytes, p: int, stop: int, size: int, marks: Sequence[Mark]) -> int:
-    """How many elements at p, up to the first other, have these bytes in these places."""
-    count = (stop - p) // size
-    for at, byte in marks:
-        column = data[p + at : stop : size]
-        count = min(count, len(column) - len(column.lstrip(bytes((byte,)))))
-    return count
+Writer: TypeAlias = tuple[Callable[[Any], bytes], Write]
+Matches: TypeAlias = Callable[[bytes, int], Any]
+F = TypeVar("F", Reader, Writer)
 
 
 class _Shapes(Generic[F]):
@@ -60,6 +65,8 @@ class _Shapes(Generic[F]):
         ]
         self.compiled: dict[Shape, F] = {}
         self.met: Counter[Shape] = Counter()
+        self.pause = 0  # how many looks are left out
+        self.poor = 0  # how many looks in a row were not worth it
 
     def fits(self, shape: Shape) -> bool:
         """Whether elements of this shape can come in runs."""
@@ -73,76 +80,95 @@ class _Shapes(Generic[F]):
         highest = CONTENT_MAX if not field.is_array else ITEMS_MAX if numbers else 0
         return lowest <= length <= highest
 
-    def met_enough(self, shape: Shape, count: int) -> bool:
-        """Count elements of a shape; whether it is to be compiled now."""
+    def learn(self, shapes: Iterator[Shape], taken: int) -> bool:
+        """Compile those of the shapes that have been met often enough; whether there was one. After a look that took
+        few elements, and found no shape that is worth counting, the next looks are left out."""
+        found = Counter(shape for shape in shapes if shape not in self.compiled)
+        learned = False
+        if len(self.compiled) == SHAPES_MAX:
+            found.clear()
         if len(self.met) >= COUNTED_MAX:
             self.met.clear()
-        self.met[shape] += count
-        return self.met[shape] >= MET_MIN and len(self.compiled) < SHAPES_MAX
+        self.met += found
+        for shape in found:
+            if self.met[shape] >= MET_MIN and len(self.compiled) < SHAPES_MAX:
+                self.compile(shape)
+                learned = True
+        if learned or taken >= WORTH or any(count >= RUN_MIN for count in found.values()):
+            self.poor = 0
+        else:
+            self.poor = min(self.poor + 1, POOR_MAX)
+            self.pause = 2**self.poor - 1
+        return learned
+
+    def compile(self, shape: Shape) -> None:
+        raise NotImplementedError
 
 
-class ReadRuns(_Shapes[Read]):
-    """Reads the runs of elements that an array, or the rest of one, begins with."""
+class ReadRuns(_Shapes[Reader]):
+    """Reads the elements that an array, or the rest of one, begins with, up to the first of unknown shape."""
 
     def __init__(self, cls: type[AnyStruct], version: int, flexible: bool) -> None:
         super().__init__(cls, version, flexible)
-        self.last: tuple[Read, int] = (_reads_nothing, 1)
-        self.window = WINDOW_MIN  # as large as the last run was long
+        self.last: Reader = _fits_nothing, _reads_nothing, 1
+        # Finds as many elements of one known shape as follow each other; its groups are the shapes.
+        self.known: tuple[Matches, tuple[Reader, ...]] = re.compile(b"(?!)").scanner, ()  # type: ignore[attr-defined]
 
     def read(self, data: bytes, p: int, left: int, out: list[Any]) -> tuple[int, int]:
         """Read some of the `left` elements at p; gives how many are left then, and the position behind those read."""
-        window = self.window
-        while left >= RUN_MIN:
-            read, size = self.last
-            found = read(data, p, left if left < window else window)  # noqa: FURB136 - a call for each array
-            out += found
-            count = len(found)
-            if count == left:
-                return 0, p + count * size
+        if self.pause:
+            self.pause -= 1
+            return left, p
+        fits, read, size = self.last
+        if left >= LAST_SHAPE_MIN and fits(data, p, left):
+            stop = p + left * size
+            out += read(data[p:stop])
+            return 0, stop
+        before = left
+        scanner, readers = self.known
+        match = scanner(data, p).match
+        while found := match():
+            start, stop = found.span()
+            _, read, size = self.last = readers[found.lastindex - 1]
+            count = (stop - start) // size
+            if count >= left:
+                p = start + left * size
+                out += read(data[start:p])
+                return 0, p
+            out += read(data[start:stop])
             left -= count
-            p += count * size
-            if count == window:
-                self.window = window = window * 4
-            elif count < RUN_MIN:
-                self.window = window = WINDOW_MIN
-                if not self.turn(data, p, left):
-                    break
+            p = stop
+        if self.learn(self.survey(data, p, min(left, SURVEY)), before - left):
+            return self.read(data, p, left, out)
         return left, p
 
-    def turn(self, data: bytes, p: int, left: int) -> bool:
-        """Find the code for the element at p; False when there is none, or too few of its shape follow."""
-        shape = self.shape_at(data, p)
-        if shape is None:
-            return False
-        marks, size = _run_source.marks(self.cls, self.version, self.flexible, shape)
-        count = min(left, WINDOW_MIN, (len(data) - p) // size) if size else 0
-        count = alike(data, p, p + count * size, size, marks) if count >= RUN_MIN else 0
-        if count < RUN_MIN:
-            return False
-        read = self.compiled.get(shape)
-        if read is None:
-            if not self.met_enough(shape, count):
-                return False
-            source = _run_source.reader(self.cls, self.version, self.flexible, shape)
-            read = self.compiled[shape] = _source.run(source, self.cls, "read", {"alike": alike})
-        self.last = read, size
-        return True
+    def survey(self, data: bytes, p: int, count: int) -> Iterator[Shape]:
+        """The shapes of the elements at p, up to the first that cannot come in a run."""
+        with suppress(IndexError, struct.error, Misfit):
+            for _ in range(count):
+                found = []
+                for field, has_length, compact in self.fields:
+                    length = -1
+                    if has_length:
+                        length, p = _length(data, p, compact, field.kind == "string" and not field.is_array)
+                        if not self.length_fits(field, length):
+                            return
+                        found.append(length)
+                    p += content_size(field, length)
+                if self.flexible:
+                    if data[p]:
+                        return  # tagged fields
+                    p += 1
+                yield tuple(found)
 
-    def shape_at(self, data: bytes, p: int) -> Shape | None:
-        """The lengths in the element at p; None when they are no lengths or not those of a run."""
-        found = []
-        try:
-            for field, has_length, compact in self.fields:
-                length = -1
-                if has_length:
-                    length, p = _length(data, p, compact, field.kind == "string" and not field.is_array)
-                    if not self.length_fits(field, length):
-                        return None
-                    found.append(length)
-                p += content_size(field, length)
-        except (IndexError, struct.error, Misfit):
-            return None
-        return tuple(found)
+    def compile(self, shape: Shape) -> None:
+        source = _run_source.reader(self.cls, self.version, self.flexible, shape)
+        fits, read = _source.run(source, self.cls, "made", {})
+        size = _run_source.size(self.cls, self.version, self.flexible, shape)
+        self.last = self.compiled[shape] = fits, read, size
+        patterns = [_run_source.pattern(self.cls, self.version, self.flexible, each) for each in self.compiled]
+        whole = re.compile(b"|".join(b"(%s)" % each for each in patterns), re.DOTALL)
+        self.known = whole.scanner, tuple(self.compiled.values())  # type: ignore[attr-defined] # not in typeshed
 
 
 def _length(data: bytes, p: int, compact: bool, short: bool) -> tuple[int, int]:
@@ -154,51 +180,47 @@ def _length(data: bytes, p: int, compact: bool, short: bool) -> tuple[int, int]:
     return _INT32.unpack_from(data, p)[0], p + _INT32.size
 
 
-class WriteRuns(_Shapes[Write]):
-    """Writes the runs of elements that an array, or the rest of one, begins with."""
+class WriteRuns(_Shapes[Writer]):
+    """Writes the elements that an array, or the rest of one, begins with, up to the first of unknown shape."""
 
     def __init__(self, cls: type[AnyStruct], version: int, flexible: bool) -> None:
         super().__init__(cls, version, flexible)
         self.last: Write = _writes_nothing
+        self.known: dict[Shape, Callable[[Any], bytes]] = {}
+        self.mixed: Write = _writes_nothing
+        self.mixed_arrays = 0  # how many arrays are not taken for arrays of one shape
 
     def write(self, elements: Sequence[Any], i: int, out: list[bytes]) -> int:
         """Write some of the elements from i on, one part each; gives the number of the first that is not written."""
-        window = WINDOW_MIN
-        while len(elements) - i >= RUN_MIN:
-            before = len(out)
-            # What is raised: the element has another shape, or cannot be written, which the general code finds out.
+        if self.pause:
+            self.pause -= 1
+            return i
+        before = len(out) - i
+        # What is raised: the element has an unknown shape, or cannot be written, which the general code finds out.
+        if self.mixed_arrays:
+            self.mixed_arrays -= 1
+        else:
             with suppress(*WRITE_FAILURES):
-                self.last(elements[i : i + window], out.append)
-            written = len(out) - before
-            i += written
-            if written == window:
-                window *= 4
-            elif written < RUN_MIN:
-                window = WINDOW_MIN
-                if not self.turn(elements, i):
-                    break
+                self.last(elements[i:] if i else elements, out.append)
+                return len(elements)
+            self.mixed_arrays = MIXED_ARRAYS
+        first, i = i, len(out) - before
+        with suppress(KeyError, *WRITE_FAILURES):
+            self.mixed(elements[i:] if i else elements, out.append)
+            return len(elements)
+        i = len(out) - before
+        if self.learn(self.survey(elements[i : i + SURVEY]), i - first):
+            return self.write(elements, i, out)
         return i
 
-    def turn(self, elements: Sequence[Any], i: int) -> bool:
-        """Find other code for the element at i; False when there is none, or too few of its shape follow."""
-        if len(elements) - i < RUN_MIN:
-            return False
-        try:
-            shape, *others = (self.shape_of(elements[number]) for number in (i, i + 1, i + RUN_MIN - 1))
-        except WRITE_FAILURES:
-            return False
-        if any(other != shape for other in others) or not self.fits(shape):
-            return False
-        write = self.compiled.get(shape)
-        if write is None:
-            if not self.met_enough(shape, min(len(elements) - i, MET_MIN // 2)):
-                return False
-            source = _run_source.writer(self.cls, self.version, self.flexible, shape)
-            write = self.compiled[shape] = _source.run(source, self.cls, "write", {})
-        if write is self.last:
-            return False  # it was tried: the value does not fit for another reason than its lengths
-        self.last = write
-        return True
+    def survey(self, elements: Sequence[Any]) -> Iterator[Shape]:
+        """The shapes of elements, up to the first that cannot come in a run."""
+        with suppress(*WRITE_FAILURES):
+            for element in elements:
+                shape = self.shape_of(element)
+                if not self.fits(shape):
+                    return
+                yield shape
 
     def shape_of(self, element: Any) -> Shape:
         """The lengths in an element, as they will be on the wire."""
@@ -209,13 +231,25 @@ class WriteRuns(_Shapes[Write]):
                 found.append(-1 if item is None else len(item.encode() if isinstance(item, str) else item))
         return tuple(found)
 
+    def compile(self, shape: Shape) -> None:
+        source = _run_source.writer(self.cls, self.version, self.flexible, shape)
+        self.compiled[shape] = one, self.last = _source.run(source, self.cls, "made", {})
+        self.known[shape] = one
+        if self.mixed is _writes_nothing:
+            source = _run_source.mixed_writer(self.cls, self.version)
+            self.mixed = _source.run(source, self.cls, "write", {"known": self.known})
 
-def _reads_nothing(data: bytes, p: int, n: int) -> list[Any]:
+
+def _fits_nothing(data: bytes, p: int, n: int) -> bool:
+    return False
+
+
+def _reads_nothing(data: bytes) -> list[Any]:
     return []
 
 
 def _writes_nothing(elements: Sequence[Any], w: Callable[[bytes], None]) -> None:
-    """As those that write."""
+    raise Misfit
 
 
 _INT16: Final = struct.Struct(">h")

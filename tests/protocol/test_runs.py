@@ -206,26 +206,39 @@ def test_a_run_of_leader_and_isr_keeps_the_uuid_and_the_flags() -> None:
 def test_the_number_of_compiled_shapes_is_limited() -> None:
     reads = _runs.ReadRuns(MetadataResponsePartition, METADATA, True)
     writes = _runs.WriteRuns(MetadataResponsePartition, METADATA, True)
+    before, after = len(metadata([]).encode(METADATA)) - 6, 6
+    taken = 0
     for replicas in range(30):
         for isr in range(10):
             elements = [MetadataResponsePartition(replica_nodes=[0] * replicas, isr_nodes=[1] * isr)] * 70
-            parts: list[bytes] = []
-            for _ in range(2):
-                assert writes.write(elements, 0, parts) == len(parts)
-            raw = b"".join(parts)
-            assert reads.read(raw, 0, len(parts), []) in ((0, len(raw)), (len(parts), 0))
+            raw = _careful.encode(metadata(elements), METADATA)[before:-after]
+            for _ in range(5):
+                parts: list[bytes] = []
+                written = writes.write(elements, 0, parts)
+                assert parts == [raw[: len(raw) // 70]] * written
+                out: list[Any] = []
+                left, p = reads.read(raw, 0, len(elements), out)
+                assert out == elements[left:]
+                assert p == len(raw) // 70 * len(out)
+                taken += written + len(out)
     for runs in (reads, writes):
         assert len(runs.compiled) == _runs.SHAPES_MAX
         assert len(runs.met) <= _runs.COUNTED_MAX
+    assert taken > _runs.SHAPES_MAX * 70
 
 
 def test_the_code_of_a_run_is_straight() -> None:
     source = _run_source.reader(MetadataResponsePartition, METADATA, True, (3, 3, 0))
     assert "for (error_code_, partition_index_" in source
     assert "loop" not in source
-    read = _source.run(source, MetadataResponsePartition, "read", {"alike": _runs.alike})
+    fits, read = _source.run(source, MetadataResponsePartition, "made", {})
     raw = metadata([partition(1)] * 2).encode(METADATA)
-    assert read(raw, raw.index(b"\x00\x00\x00\x00\x00\x01\x00\x00\x00\x01\x00\x00\x00\x05"), 2) == [partition(1)] * 2
+    first = raw.index(b"\x00\x00\x00\x00\x00\x01\x00\x00\x00\x01\x00\x00\x00\x05")
+    last = len(raw) - 6
+    assert read(raw[first:last]) == [partition(1)] * 2
+    assert fits(raw, first, 2)
+    assert not fits(raw, first + 1, 2)
+    assert not fits(raw, first, 3)
 
 
 def test_a_list_that_several_elements_share_is_written_for_each() -> None:
