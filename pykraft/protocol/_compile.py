@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from pykraft.protocol import _run_source, _source, _wire
 from pykraft.protocol._codecs import READ_FAILURES, WRITE_FAILURES, unread, unwritten
@@ -106,6 +106,15 @@ class _Emitter:
 _ARRAY_NAMES = {char: name for name, char in FIXED.items()}
 
 
+class _Optional(NamedTuple):
+    """An array of structs that may be null, with the place behind its length among the pending values."""
+
+    field: Field
+    target: str
+    depth: int
+    behind: int
+
+
 _END: Final = re.compile(r"\bend\b")
 
 
@@ -116,6 +125,8 @@ class _Reader(_Emitter):
     def __init__(self, version: int, flexible: bool) -> None:
         super().__init__(version, flexible)
         self.pending: list[tuple[str, str]] = []
+        # An array in `pending` that may be null and is then followed by what comes behind it there.
+        self.optional: _Optional | None = None
 
     def decoder(self, cls: type[Message]) -> str:
         self.all_fixed(cls)
@@ -169,8 +180,33 @@ class _Reader(_Emitter):
             self.emit(f"{targets}, = {self.packer(fmt, 'unpack_from')}(data, p)")
         else:
             self.emit(f"{targets} = {self.packer(fmt, 'unpack_from')}(data, p)")
-        self.emit(f"p += {struct.calcsize('>' + fmt)}")
-        self.pending.clear()
+        pending, optional = self.pending, self.optional
+        self.pending, self.optional = [], None
+        if optional is not None:
+            self.read_optional(optional, pending)
+            self.emit("else:")
+            self.emit(f"    {optional.target} = None")
+        self.emit("    " * (optional is not None) + f"p += {struct.calcsize('>' + fmt)}")
+
+    def read_optional(self, optional: _Optional, pending: list[tuple[str, str]]) -> None:
+        """What was read behind the array holds when the array is null, as it mostly is; else it is read again."""
+        before = "".join(char for char, _ in pending[: optional.behind])
+        length = pending[optional.behind - 1][1]
+        self.emit(f"if {length}:")
+        self.indent += 1
+        self.emit(f"p += {struct.calcsize('>' + before)}")
+        self.emit(f"n = {length}")
+        self.emit("if n > 127:")
+        self.emit("    n, p = long_varint(data, p, n)")
+        self.emit("if n:")
+        self.indent += 1
+        self.content(optional.field, optional.target, optional.depth, "n - 1")
+        self.indent -= 1
+        self.emit("else:")
+        self.emit(f"    {optional.target} = None")
+        self.pending = pending[optional.behind :]
+        self.flush()
+        self.indent -= 1
 
     def take(self, char: str, target: str) -> None:
         self.pending.append((char, target))
@@ -224,11 +260,18 @@ class _Reader(_Emitter):
     def sized(self, field: Field, target: str, depth: int, compact: bool, nullable: bool) -> None:
         """A value after a length: n is the length, or in compact form the length plus one."""
         string = field.kind == "string" and not field.is_array
+        if field.is_array and field.struct is not None and nullable and compact and self.optional is None:
+            self.take("B", f"n_{depth}")
+            self.optional = _Optional(field, target, depth, len(self.pending))
+            return
         self.take("B" if compact else "h" if string else "i", "n")
         self.flush()
         if compact:
             self.emit("if n > 127:")
-            self.emit(f"    n, p = {'long_string' if string else 'long_varint'}(data, p, n)")
+            if field.is_array or string:
+                self.emit(f"    n, p = {'long_string' if string else 'long_varint'}(data, p, n)")
+            else:
+                self.two_bytes()
         if nullable:
             self.emit("if n:" if compact else "if n >= 0:")
             self.indent += 1
@@ -243,6 +286,15 @@ class _Reader(_Emitter):
             self.emit("if not n:" if compact else "if n < 0:")
             self.emit("    raise Misfit")
             self.content(field, target, depth, "n - 1" if compact else "n")
+
+    def two_bytes(self) -> None:
+        """The length of content, which has more often than not two bytes: no call for those."""
+        self.emit("    q = data[p]")
+        self.emit("    if q < 128:")
+        self.emit("        n += (q << 7) - 128")
+        self.emit("        p += 1")
+        self.emit("    else:")
+        self.emit("        n, p = long_varint(data, p, n)")
 
     def content(self, field: Field, target: str, depth: int, length: str) -> None:
         if not field.is_array:
@@ -282,7 +334,7 @@ class _Reader(_Emitter):
             self.emit(f"    left_{depth}, p = {runs}(data, p, left_{depth}, {target})")
             self.emit(f"    if not left_{depth}:")
             self.emit("        break")
-            self.emit(f"for _ in range(min(left_{depth}, {BETWEEN_RUNS})):")
+            self.emit(f"for _ in range(left_{depth} if left_{depth} < {BETWEEN_RUNS} else {BETWEEN_RUNS}):")
         else:
             self.emit("for _ in range(n):")
         self.indent += 1
@@ -327,8 +379,12 @@ class _Reader(_Emitter):
         self.emit(f"last_{depth} = -1")
         self.emit("for _ in range(n):")
         self.indent += 1
-        self.emit(f"tag_{depth}, p = read_varint(data, p)")
-        self.emit("n, p = read_varint(data, p)")
+        self.emit(f"tag_{depth} = data[p]")
+        self.emit("n = data[p + 1]")
+        self.emit("p += 2")
+        self.emit(f"if tag_{depth} > 127 or n > 127:")
+        self.emit(f"    tag_{depth}, p = read_varint(data, p - 2)")
+        self.emit("    n, p = read_varint(data, p)")
         self.emit(f"stop_{depth} = p + n")
         self.emit(f"if tag_{depth} <= last_{depth} or stop_{depth} > end:")
         self.emit("    raise Misfit")
@@ -564,16 +620,32 @@ class _Writer(_Emitter):
         self.emit(f"y_{depth} = {value}.{field.attr}")
         self.emit(f"if {not_default(field, f'y_{depth}')}:")
         self.indent += 1
+        if field.kind == "uuid" and not field.is_array:
+            self.emit(f"if len(y_{depth}) != 16:")
+            self.emit("    raise Misfit")
+        if field.kind in FIXED and not field.is_array:
+            char = FIXED[field.kind]
+            pack = self.packer(f"BB{char}", "pack")
+            self.emit(f"t_{depth}.append({pack}({field.tag}, {struct.calcsize('>' + char)}, y_{depth}))")
+        elif field.kind in FIXED and field.kind != "uuid" and field.is_array and field.default is None:
+            char = FIXED[field.kind]
+            numbers = f'framed_numbers({field.tag}, y_{depth}, "{char}", {_ITEM_SIZE[char]})'
+            self.emit(f"t_{depth}.append({numbers})")
+        else:
+            self.tagged_parts(field, depth)
+        self.indent -= 1
+
+    def tagged_parts(self, field: Field, depth: int) -> None:
+        """A tagged field whose content is written as any other, and then framed."""
         outer = self.parts, self.sink
         self.parts, self.sink = f"out_{depth}_{field.tag}", f"w_{depth}_{field.tag}"
         self.emit(f"{self.parts} = []")
         self.emit(f"{self.sink} = {self.parts}.append")
         if field.struct is not None and not field.is_array and self.version in field.nullable:
             self.emit(f"x_{depth} = y_{depth}")
-            self.nullable_struct(field.struct, depth, 'b"\x00"', 'b"\\x01"')
+            self.nullable_struct(field.struct, depth, 'b"\\x00"', 'b"\\x01"')
         else:
             self.field(field, f"y_{depth}", depth, compact=True)
             self.flush()
-        self.emit(f't_{depth}.append(({field.tag}, b"".join({self.parts})))')
+        self.emit(f't_{depth}.append(framed({field.tag}, b"".join({self.parts})))')
         self.parts, self.sink = outer
-        self.indent -= 1

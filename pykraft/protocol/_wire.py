@@ -100,26 +100,43 @@ def read_tags(data: bytes, p: int, count: int, end: int) -> tuple[tuple[tuple[in
     return tuple(found), p
 
 
-def write_tags(known: Sequence[tuple[int, bytes]], unknown: Sequence[tuple[int, bytes]]) -> bytes:
-    """The block of tagged fields that ends a struct, in the order of the tags."""
-    fields = sorted((*known, *unknown), key=_tag_of) if unknown else known
-    out = bytearray(varint(len(fields)))
-    last = -1
-    for tag, content in fields:
-        if tag <= last:
-            raise Misfit
-        out += varint(tag)
-        out += varint(len(content))
-        out += content
-        last = tag
-    return bytes(out)
+def framed(tag: int, content: bytes) -> bytes:
+    """A tagged field: its tag, its size, its content."""
+    size = len(content)
+    if tag < 128 and size < 128:
+        return _TWO_BYTES(tag, size) + content
+    return varint(tag) + varint(size) + content
+
+
+def framed_numbers(tag: int, items: Sequence[int], char: str, size: int) -> bytes:
+    """A tagged array of numbers: tag (of one byte), size, length, items."""
+    count = len(items)
+    content = ARRAYS[char][count].pack(*items)
+    if size * count < 126:
+        return _THREE_BYTES(tag, size * count + 1, count + 1) + content
+    return framed(tag, varint(count + 1) + content)
+
+
+def write_tags(known: Sequence[bytes], unknown: Sequence[tuple[int, bytes]]) -> bytes:
+    """The block of tagged fields that ends a struct, in the order of the tags; those known are framed, and their tags
+    take one byte."""
+    if not unknown:
+        return b"".join((varint(len(known)), *known))
+    fields = [(field[0], field) for field in known]
+    fields += [(tag, framed(tag, content)) for tag, content in unknown]
+    fields.sort(key=_tag_of)
+    if len({tag for tag, _ in fields}) < len(fields):
+        raise Misfit
+    return b"".join((varint(len(fields)), *(field for _, field in fields)))
 
 
 def _tag_of(field: tuple[int, bytes]) -> int:
     return field[0]
 
 
-NAMES: Final[dict[str, Callable[..., object]]] = {
-    function.__name__: function
-    for function in (varint, string_varint, read_varint, long_varint, long_string, read_tags, write_tags)
-}
+_TWO_BYTES: Final = struct.Struct("BB").pack
+_THREE_BYTES: Final = struct.Struct("BBB").pack
+_CALLED: Final = (
+    varint, string_varint, read_varint, long_varint, long_string, read_tags, framed, framed_numbers, write_tags,
+)  # fmt: skip
+NAMES: Final[dict[str, Callable[..., object]]] = {function.__name__: function for function in _CALLED}
