@@ -217,8 +217,9 @@ def writer(cls: type[AnyStruct], version: int, flexible: bool, shape: Shape) -> 
 
 
 def mixed_writer(cls: type[AnyStruct], version: int) -> str:
-    """The source of `write(elements, w)` for elements of several shapes, which `known` gives the writers of; it raises
-    at the first element that has none."""
+    """The source of `shape(element)`, its lengths (of texts: in characters), and `write(elements, w)` for elements of
+    several shapes, which `known` gives the writers of; that raises at the first element that has none; `made` is both.
+    """
     lengths = [
         f"-1 if e.{field.attr} is None else len(e.{field.attr})"
         if version in field.nullable
@@ -226,8 +227,22 @@ def mixed_writer(cls: type[AnyStruct], version: int) -> str:
         for field in untagged(cls, version)
         if is_sized(field)
     ]
-    shape = "".join(f"{length}, " for length in lengths)
-    return f"def write(elements, w):\n    for e in elements:\n        w(known[({shape.strip()})](e))\n"
+    shape = f"({''.join(f'{length}, ' for length in lengths).strip()})"
+    return "\n".join(
+        [
+            "def shape(e):",
+            f"    return {shape}",
+            "",
+            "",
+            "def write(elements, w):",
+            "    for e in elements:",
+            f"        w(known[{shape}](e))",
+            "",
+            "",
+            "made = shape, write",
+            "",
+        ]
+    )
 
 
 def _repeated(field: Field, count: int) -> str:

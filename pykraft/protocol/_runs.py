@@ -23,7 +23,7 @@ from pykraft.protocol._run_source import Shape, content_size, is_sized
 from pykraft.protocol._wire import read_varint
 
 # Fewer elements are not looked at: the general code is as fast.
-RUN_MIN: Final = 4
+RUN_MIN: Final = 3
 # So many are first taken for elements of the shape that was met last.
 LAST_SHAPE_MIN: Final = 12
 # How many elements are looked at to learn their shapes.
@@ -185,8 +185,8 @@ class WriteRuns(_Shapes[Writer]):
 
     def __init__(self, cls: type[AnyStruct], version: int, flexible: bool) -> None:
         super().__init__(cls, version, flexible)
-        self.last: Write = _writes_nothing
         self.known: dict[Shape, Callable[[Any], bytes]] = {}
+        self.shape: Callable[[Any], Shape] = _no_shape
         self.mixed: Write = _writes_nothing
         self.mixed_arrays = 0  # how many arrays are not taken for arrays of one shape
 
@@ -200,8 +200,9 @@ class WriteRuns(_Shapes[Writer]):
         if self.mixed_arrays:
             self.mixed_arrays -= 1
         else:
-            with suppress(*WRITE_FAILURES):
-                self.last(elements[i:] if i else elements, out.append)
+            with suppress(KeyError, *WRITE_FAILURES):
+                _, write = self.compiled[self.shape(elements[i])]
+                write(elements[i:] if i else elements, out.append)
                 return len(elements)
             self.mixed_arrays = MIXED_ARRAYS
         first, i = i, len(out) - before
@@ -233,11 +234,11 @@ class WriteRuns(_Shapes[Writer]):
 
     def compile(self, shape: Shape) -> None:
         source = _run_source.writer(self.cls, self.version, self.flexible, shape)
-        self.compiled[shape] = one, self.last = _source.run(source, self.cls, "made", {})
+        self.compiled[shape] = one, _ = _source.run(source, self.cls, "made", {})
         self.known[shape] = one
         if self.mixed is _writes_nothing:
             source = _run_source.mixed_writer(self.cls, self.version)
-            self.mixed = _source.run(source, self.cls, "write", {"known": self.known})
+            self.shape, self.mixed = _source.run(source, self.cls, "made", {"known": self.known})
 
 
 def _fits_nothing(data: bytes, p: int, n: int) -> bool:
@@ -246,6 +247,10 @@ def _fits_nothing(data: bytes, p: int, n: int) -> bool:
 
 def _reads_nothing(data: bytes) -> list[Any]:
     return []
+
+
+def _no_shape(element: Any) -> Shape:
+    raise Misfit
 
 
 def _writes_nothing(elements: Sequence[Any], w: Callable[[bytes], None]) -> None:
