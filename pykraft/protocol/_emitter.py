@@ -8,8 +8,6 @@ from typing import Final
 from pykraft.protocol._layout import FIXED
 from pykraft.protocol._message import AnyStruct
 
-# How many elements are taken one by one before runs are looked for again.
-BETWEEN_RUNS: Final = 16
 ITEM_SIZE: Final = {char: struct.calcsize(">" + char) for char in FIXED.values()}
 
 
@@ -30,8 +28,9 @@ class Emitter:
         made = f'Packer(">{fmt}").{method}'
         return self.packers.setdefault(made, f"s{len(self.packers)}")
 
-    def array(self, char: str) -> str:
-        return self.packers.setdefault(f'ARRAYS["{char}"]', f"{_ARRAY_NAMES[char]}s")
+    def arrays(self, before: str, char: str, behind: str, method: str) -> str:
+        made = f'Arrays("{before}", "{char}", "{behind}", "{method}")'
+        return self.packers.setdefault(made, f"arrays{len(self.packers)}")
 
     def runs(self, kind: str, cls: type[AnyStruct]) -> str:
         made = f"{kind}({cls.__name__}, {self.version}, {self.flexible}).{kind.removesuffix('Runs').lower()}"
@@ -40,6 +39,3 @@ class Emitter:
     def finish(self, head: str) -> str:
         consts = [f"{name} = {made}" for made, name in self.packers.items()]
         return "\n".join([*consts, "", "", head, *self.lines, ""])
-
-
-_ARRAY_NAMES: Final = {char: name for name, char in FIXED.items()}

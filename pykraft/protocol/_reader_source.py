@@ -7,10 +7,10 @@ import struct
 from typing import Final, NamedTuple
 
 from pykraft.protocol import _run_source
-from pykraft.protocol._emitter import BETWEEN_RUNS, ITEM_SIZE, Emitter
+from pykraft.protocol._emitter import ITEM_SIZE, Emitter
 from pykraft.protocol._layout import FIXED, Field, field_is_flexible, layout, size_min, tagged, untagged
 from pykraft.protocol._message import AnyStruct, Message
-from pykraft.protocol._runs import RUN_MIN
+from pykraft.protocol._runs import BETWEEN_RUNS, RUN_MIN
 from pykraft.protocol._source import default_source
 
 
@@ -222,8 +222,11 @@ class Reader(Emitter):
         else:
             char = FIXED[field.kind]
             self.emit(f"n = {length}") if length != "n" else None
-            self.emit(f"{target} = [*{self.array(char)}[n].unpack_from(data, p)]")
-            self.emit("p += n" if ITEM_SIZE[char] == 1 else f"p += n * {ITEM_SIZE[char]}")
+            self.emit("if n:")
+            self.emit(f"    {target} = [*{self.arrays('', char, '', 'unpack_from')}[n](data, p)]")
+            self.emit("    p += n" if ITEM_SIZE[char] == 1 else f"    p += n * {ITEM_SIZE[char]}")
+            self.emit("else:")
+            self.emit(f"    {target} = []")
 
     def struct_array(self, field: Field, cls: type[AnyStruct], target: str, depth: int, length: str) -> None:
         smallest = max(1, size_min(cls, self.version, self.flexible))
@@ -235,13 +238,11 @@ class Reader(Emitter):
         in_runs = _run_source.suits(cls, self.version)
         if in_runs:
             self.emit(f"left_{depth} = n")
-            self.emit(f"while left_{depth} > 0:")
+            self.emit("while True:")
             self.indent += 1
             self.emit(f"if left_{depth} >= {RUN_MIN}:")
             runs = self.runs("ReadRuns", cls)
             self.emit(f"    left_{depth}, p = {runs}(data, p, left_{depth}, {target})")
-            self.emit(f"    if not left_{depth}:")
-            self.emit("        break")
             self.emit(f"for _ in range(left_{depth} if left_{depth} < {BETWEEN_RUNS} else {BETWEEN_RUNS}):")
         else:
             self.emit("for _ in range(n):")
@@ -251,6 +252,8 @@ class Reader(Emitter):
         self.emit(f"add_{depth}({made})")
         self.indent -= 1
         if in_runs:
+            self.emit(f"if left_{depth} <= {BETWEEN_RUNS}:")
+            self.emit("    break")
             self.emit(f"left_{depth} -= {BETWEEN_RUNS}")
             self.indent -= 1
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import struct
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
@@ -26,6 +26,8 @@ from pykraft.protocol._wire import read_varint
 RUN_MIN: Final = 3
 # So many are first taken for elements of the shape that was met last.
 LAST_SHAPE_MIN: Final = 12
+# How many elements are taken one by one before the next look.
+BETWEEN_RUNS: Final = 16
 # How many elements are looked at to learn their shapes.
 SURVEY: Final = 16
 # How many elements of one shape are met before it is compiled, which costs as much as reading some hundreds.
@@ -190,8 +192,21 @@ class WriteRuns(_Shapes[Writer]):
         self.mixed: Write = _writes_nothing
         self.mixed_arrays = 0  # how many arrays are not taken for arrays of one shape
 
-    def write(self, elements: Sequence[Any], i: int, out: list[bytes]) -> int:
-        """Write some of the elements from i on, one part each; gives the number of the first that is not written."""
+    def write(self, elements: Sequence[Any], out: list[bytes]) -> Iterable[Any]:
+        """Write elements, one part each; gives those that the general code is to write, each in its turn."""
+        i = self.some(elements, 0, out)
+        return self.rest(elements, i, out) if i < len(elements) else ()
+
+    def rest(self, elements: Sequence[Any], i: int, out: list[bytes]) -> Iterator[Any]:
+        """As `write`, from the element i on, which is not to be written in a run."""
+        while i < len(elements):
+            yield from elements[i : i + BETWEEN_RUNS]
+            i += BETWEEN_RUNS
+            if len(elements) - i >= RUN_MIN:
+                i = self.some(elements, i, out)
+
+    def some(self, elements: Sequence[Any], i: int, out: list[bytes]) -> int:
+        """Write some of the elements from i on; gives the number of the first that is not written."""
         if self.pause:
             self.pause -= 1
             return i
@@ -211,7 +226,7 @@ class WriteRuns(_Shapes[Writer]):
             return len(elements)
         i = len(out) - before
         if self.learn(self.survey(elements[i : i + SURVEY]), i - first):
-            return self.write(elements, i, out)
+            return self.some(elements, i, out)
         return i
 
     def survey(self, elements: Sequence[Any]) -> Iterator[Shape]:

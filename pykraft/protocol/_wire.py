@@ -4,30 +4,34 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 from pykraft.protocol._codecs import Misfit
 from pykraft.protocol._layout import LENGTH_MAX, STRING_BYTES_MAX
 
-# How many array lengths have their struct kept; longer arrays get theirs made each time.
+# Longer arrays get their struct made each time.
 ARRAY_STRUCTS_MAX: Final = 512
 
 
-class ArrayStructs(dict[int, struct.Struct]):
-    """The struct for n elements of one fixed-width type, by n."""
+class Arrays(dict[int, Callable[..., Any]]):
+    """The packing, or unpacking, of n numbers of one type with what stands before and behind them, by n."""
 
-    def __init__(self, char: str) -> None:
+    def __init__(self, before: str, char: str, behind: str, method: str) -> None:
         super().__init__()
+        self.before = before
         self.char = char
+        self.behind = behind
+        self.method = method
 
-    def __missing__(self, count: int) -> struct.Struct:
-        made = struct.Struct(f">{count}{self.char}")
+    def __missing__(self, count: int) -> Callable[..., Any]:
+        packer = struct.Struct(f">{self.before}{count}{self.char}{self.behind}")
+        made: Callable[..., Any] = getattr(packer, self.method)
         if count <= ARRAY_STRUCTS_MAX:
             self[count] = made
         return made
 
 
-ARRAYS: Final = {char: ArrayStructs(char) for char in "?bhHiIqd"}
+_NUMBERS: Final = {char: Arrays("", char, "", "pack") for char in "?bhHiIqd"}
 
 
 def varint(value: int) -> bytes:
@@ -111,7 +115,7 @@ def framed(tag: int, content: bytes) -> bytes:
 def framed_numbers(tag: int, items: Sequence[int], char: str, size: int) -> bytes:
     """A tagged array of numbers: tag (of one byte), size, length, items."""
     count = len(items)
-    content = ARRAYS[char][count].pack(*items)
+    content: bytes = _NUMBERS[char][count](*items)
     if size * count < 126:
         return _THREE_BYTES(tag, size * count + 1, count + 1) + content
     return framed(tag, varint(count + 1) + content)

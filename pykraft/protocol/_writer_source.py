@@ -6,7 +6,7 @@ import struct
 from typing import Final
 
 from pykraft.protocol import _run_source
-from pykraft.protocol._emitter import BETWEEN_RUNS, ITEM_SIZE, Emitter
+from pykraft.protocol._emitter import ITEM_SIZE, Emitter
 from pykraft.protocol._layout import FIXED, Field, field_is_flexible, has_tagged_fields, layout, tagged
 from pykraft.protocol._message import AnyStruct, Message
 from pykraft.protocol._runs import RUN_MIN
@@ -102,6 +102,9 @@ class Writer(Emitter):
     def sized(self, field: Field, value: str, depth: int, compact: bool, nullable: bool) -> None:
         """A value after its length (in compact form the length plus one; null is 0, else -1)."""
         name = f"x_{depth}"
+        if field.is_array and field.kind in FIXED and field.kind != "uuid" and not nullable:
+            self.numbers(FIXED[field.kind], name, value, compact)
+            return
         encoding = field.kind == "string" and not field.is_array
         plus = " + 1" if compact else ""
         if nullable:
@@ -121,6 +124,30 @@ class Writer(Emitter):
             self.elements(field, name, depth, compact)
         else:
             self.emit(f"{self.sink}({name})")
+
+    def numbers(self, char: str, name: str, value: str, compact: bool) -> None:
+        """An array of numbers: in one call with what was pending and the length."""
+        self.wrote = True
+        self.emit(f"{name} = {value}")
+        self.emit(f"n = len({name})")
+        before = "".join(char for char, _ in self.pending)
+        values = "".join(f"{value}, " for _, value in self.pending if value)
+        whole = self.arrays(before + ("B" if compact else "i"), char, "", "pack")
+        none = self.packed(((("B", "1") if compact else ("i", "0")),))
+        self.emit("if not n:")
+        self.emit(f"    {self.sink}({none})")
+        if not compact:
+            self.emit("else:")
+            self.emit(f"    {self.sink}({whole}[n]({values}n, *{name}))")
+        else:
+            self.emit("elif n < 127:")
+            self.emit(f"    {self.sink}({whole}[n]({values}n + 1, *{name}))")
+            self.emit("else:")
+            if self.pending:
+                self.emit(f"    {self.sink}({self.packed()})")
+            self.emit(f"    {self.sink}(varint(n + 1))")
+            self.emit(f"    {self.sink}({self.arrays('', char, '', 'pack')}[n](*{name}))")
+        self.pending.clear()
 
     def length(self, compact: bool, string: bool) -> None:
         self.wrote = True
@@ -154,7 +181,7 @@ class Writer(Emitter):
             self.emit(f'    {self.sink}(b"".join({name}))')
         else:
             self.emit(f"if {name}:")
-            self.emit(f"    {self.sink}({self.array(FIXED[field.kind])}[len({name})].pack(*{name}))")
+            self.emit(f"    {self.sink}({self.arrays('', FIXED[field.kind], '', 'pack')}[len({name})](*{name}))")
 
     def repeated_structs(self, cls: type[AnyStruct], name: str, depth: int) -> None:
         """An array inside of array elements: when it is the very list that the element before had, its bytes are too.
@@ -173,23 +200,15 @@ class Writer(Emitter):
         self.indent -= 1
 
     def structs(self, cls: type[AnyStruct], name: str, depth: int) -> None:
-        in_runs = _run_source.suits(cls, self.version)
-        if in_runs:
-            self.emit(f"i_{depth} = 0")
-            self.emit(f"while i_{depth} < len({name}):")
-            self.indent += 1
-            self.emit(f"if len({name}) - i_{depth} >= {RUN_MIN}:")
-            self.emit(f"    i_{depth} = {self.runs('WriteRuns', cls)}({name}, i_{depth}, {self.parts})")
-            self.emit(f"for e_{depth} in {name}[i_{depth}:i_{depth} + {BETWEEN_RUNS}]:")
-        else:
-            self.emit(f"for e_{depth} in {name}:")
+        elements = name
+        if _run_source.suits(cls, self.version):
+            written = f"{self.runs('WriteRuns', cls)}({name}, {self.parts})"
+            elements += f" if len({name}) < {RUN_MIN} else {written}"
+        self.emit(f"for e_{depth} in {elements}:")
         self.indent += 1
         self.struct(cls, f"e_{depth}", depth + 1)
         self.flush()
         self.indent -= 1
-        if in_runs:
-            self.emit(f"i_{depth} += {BETWEEN_RUNS}")
-            self.indent -= 1
 
     def tags(self, cls: type[AnyStruct], value: str, depth: int) -> None:
         """The block of tagged fields: those that are not default, and the unknown ones that were kept."""
