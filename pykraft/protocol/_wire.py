@@ -38,6 +38,8 @@ def varint(value: int) -> bytes:
     """An unsigned varint; Misfit when it does not fit the 31 bits that lengths, tags and sizes have."""
     if value < 128:
         return bytes((value,))
+    if value < 1 << 14:
+        return bytes((value & 127 | 128, value >> 7))
     if value > LENGTH_MAX:
         raise Misfit
     out = bytearray()

@@ -7,7 +7,16 @@ from typing import Final
 
 from pykraft.protocol import _run_source
 from pykraft.protocol._emitter import ITEM_SIZE, Emitter
-from pykraft.protocol._layout import FIXED, Field, field_is_flexible, has_tagged_fields, layout, tagged
+from pykraft.protocol._layout import (
+    FIXED,
+    Field,
+    field_is_flexible,
+    has_tagged_fields,
+    layout,
+    size_min,
+    tagged,
+    untagged,
+)
 from pykraft.protocol._message import AnyStruct, Message
 from pykraft.protocol._runs import RUN_MIN
 from pykraft.protocol._source import not_default
@@ -119,7 +128,7 @@ class Writer(Emitter):
         else:
             self.emit(f"{name} = {value}" + (".encode()" if encoding else ""))
             self.emit(f"n = len({name}){plus}")
-        self.length(compact, encoding)
+        self.length(compact, encoding, often_long=not field.is_array and not encoding)
         if field.is_array:
             self.elements(field, name, depth, compact)
         else:
@@ -149,7 +158,7 @@ class Writer(Emitter):
             self.emit(f"    {self.sink}({self.arrays('', char, '', 'pack')}[n](*{name}))")
         self.pending.clear()
 
-    def length(self, compact: bool, string: bool) -> None:
+    def length(self, compact: bool, string: bool, *, often_long: bool) -> None:
         self.wrote = True
         if not compact:
             self.pending.append(("h" if string else "i", "n"))
@@ -157,6 +166,10 @@ class Writer(Emitter):
             return
         self.emit("if n < 128:")
         self.emit(f"    {self.sink}({self.packed((('B', 'n'),))})")
+        if often_long:  # more often than not two bytes: no call for those
+            self.emit("elif n < 16384:")
+            two = (("B", "n & 127 | 128"), ("B", "n >> 7"))
+            self.emit(f"    {self.sink}({self.packed(two)})")
         self.emit("else:")
         if self.pending:
             self.emit(f"    {self.sink}({self.packed()})")
@@ -166,7 +179,10 @@ class Writer(Emitter):
     def elements(self, field: Field, name: str, depth: int, compact: bool) -> None:
         if field.struct is not None:
             if depth and self.parts == _OUT:
+                self.emit(f"if n > {int(compact)}:")
+                self.indent += 1
                 self.repeated_structs(field.struct, name, depth)
+                self.indent -= 1
             else:
                 self.structs(field.struct, name, depth)
         elif field.kind == "string":
@@ -250,9 +266,31 @@ class Writer(Emitter):
             char = FIXED[field.kind]
             numbers = f'framed_numbers({field.tag}, y_{depth}, "{char}", {ITEM_SIZE[char]})'
             self.emit(f"t_{depth}.append({numbers})")
+        elif field.struct is not None and not field.is_array and self.plain(field.struct):
+            self.tagged_plain(field, field.struct, depth)
         else:
             self.tagged_parts(field, depth)
         self.indent -= 1
+
+    def plain(self, cls: type[AnyStruct]) -> bool:
+        """Whether a struct is nothing but numbers, and its size takes one byte."""
+        return (
+            layout(cls) == tuple(untagged(cls, self.version))
+            and all(field.kind in FIXED and field.kind != "uuid" and not field.is_array for field in layout(cls))
+            and size_min(cls, self.version, self.flexible) < 128
+        )
+
+    def tagged_plain(self, field: Field, cls: type[AnyStruct], depth: int) -> None:
+        """A tagged struct of numbers: in one call when it has no unknown fields."""
+        fmt = "".join(FIXED[inner.kind] for inner in layout(cls)) + "x"
+        values = ", ".join(f"y_{depth}.{inner.attr}" for inner in layout(cls))
+        self.emit(f"if y_{depth}.unknown_tagged_fields:")
+        self.indent += 1
+        self.tagged_parts(field, depth)
+        self.indent -= 1
+        self.emit("else:")
+        pack = self.packer(f"BB{fmt}", "pack")
+        self.emit(f"    t_{depth}.append({pack}({field.tag}, {struct.calcsize('>' + fmt)}, {values}))")
 
     def tagged_parts(self, field: Field, depth: int) -> None:
         """A tagged field whose content is written as any other, and then framed."""
