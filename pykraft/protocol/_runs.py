@@ -251,6 +251,7 @@ class WriteRuns(_Shapes[Writer]):
         source = _run_source.writer(self.cls, self.version, self.flexible, shape)
         self.compiled[shape] = one, _ = _source.run(source, self.cls, "made", {})
         self.known[shape] = one
+        self.mixed_arrays = 0
         if self.mixed is _writes_nothing:
             source = _run_source.mixed_writer(self.cls, self.version)
             self.shape, self.mixed = _source.run(source, self.cls, "made", {"known": self.known})

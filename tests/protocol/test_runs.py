@@ -18,11 +18,13 @@ from pykraft.protocol.messages.create_topics_response import (
     CreateTopicsResponseData,
 )
 from pykraft.protocol.messages.fetch_request import FetchRequestData, ForgottenTopic
+from pykraft.protocol.messages.fetch_response import FetchableTopicResponse, FetchResponseData, PartitionData
 from pykraft.protocol.messages.leader_and_isr_request import (
     LeaderAndIsrPartitionState,
     LeaderAndIsrRequestData,
     LeaderAndIsrTopicState,
 )
+from pykraft.protocol.messages.metadata_request import MetadataRequestData, MetadataRequestTopic
 from pykraft.protocol.messages.metadata_response import (
     MetadataResponseData,
     MetadataResponsePartition,
@@ -143,6 +145,11 @@ def metadata(partitions: list[MetadataResponsePartition]) -> MetadataResponseDat
     return MetadataResponseData(topics=[MetadataResponseTopic(name="t", partitions=partitions)])
 
 
+# What stands before and behind the partitions in such a message; a count over 126 takes a byte more.
+AFTER: Final = 6
+BEFORE: Final = len(metadata([]).encode(METADATA)) - AFTER
+
+
 def partition(number: int) -> MetadataResponsePartition:
     return MetadataResponsePartition(0, number, 1, 5, [1, 2, 3], [1, 2, 3], [])
 
@@ -206,12 +213,11 @@ def test_a_run_of_leader_and_isr_keeps_the_uuid_and_the_flags() -> None:
 def test_the_number_of_compiled_shapes_is_limited() -> None:
     reads = _runs.ReadRuns(MetadataResponsePartition, METADATA, True)
     writes = _runs.WriteRuns(MetadataResponsePartition, METADATA, True)
-    before, after = len(metadata([]).encode(METADATA)) - 6, 6
     taken = 0
     for replicas in range(30):
         for isr in range(10):
             elements = [MetadataResponsePartition(replica_nodes=[0] * replicas, isr_nodes=[1] * isr)] * 70
-            raw = _careful.encode(metadata(elements), METADATA)[before:-after]
+            raw = _careful.encode(metadata(elements), METADATA)[BEFORE:-AFTER]
             for _ in range(5):
                 parts: list[bytes] = []
                 written = writes.some(elements, 0, parts)
@@ -225,6 +231,88 @@ def test_the_number_of_compiled_shapes_is_limited() -> None:
         assert len(runs.compiled) == _runs.SHAPES_MAX
         assert len(runs.met) <= _runs.COUNTED_MAX
     assert taken > _runs.SHAPES_MAX * 70
+
+
+def test_the_shapes_of_one_look_are_limited_too() -> None:
+    runs: list[_runs.ReadRuns | _runs.WriteRuns] = [
+        kind(MetadataResponsePartition, METADATA, True) for kind in (_runs.ReadRuns, _runs.WriteRuns)
+    ]
+    shapes = [(replicas, isr, 0) for replicas in range(32) for isr in range(32)]
+    for each in runs:
+        for number in range(0, len(shapes), _runs.SURVEY):
+            assert not each.learn(iter(shapes[number : number + _runs.SURVEY]), 0)
+            assert len(each.met) <= _runs.COUNTED_MAX + _runs.SURVEY
+        assert each.learn(iter(shapes[: 2 * _runs.SHAPES_MAX] * _runs.MET_MIN), 0)
+        assert len(each.compiled) == _runs.SHAPES_MAX
+        assert not each.learn(iter(shapes[-1:] * _runs.MET_MIN), 0)
+
+
+def test_looks_that_find_nothing_are_made_less_and_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = {_runs.ReadRuns: 0, _runs.WriteRuns: 0}
+
+    def count(runs: Any) -> None:
+        survey = runs.survey
+
+        def counted(*args: Any) -> Iterator[Any]:
+            looks[runs] += 1
+            found: Iterator[Any] = survey(*args)
+            return found
+
+        monkeypatch.setattr(runs, "survey", counted)
+
+    for runs in looks:
+        count(runs)
+    partitions = [PartitionData(number, records=b"r" * (number * 7 % 9973)) for number in range(20000)]
+    value = FetchResponseData(responses=[FetchableTopicResponse(partitions=partitions)])
+    assert FetchResponseData.decode(value.encode(17), 17) == value
+    for found in looks.values():
+        # Twice as many are left out each time, at most 255 in a row.
+        assert 1 <= found <= 8 + len(partitions) // _runs.BETWEEN_RUNS // 256 + 2
+
+
+def test_an_array_ends_where_it_ends() -> None:
+    value = metadata([partition(number) for number in range(200)])
+    raw = value.encode(METADATA)[BEFORE + 1 : -AFTER]
+    reads = _runs.ReadRuns(MetadataResponsePartition, METADATA, True)
+    assert reads.read(raw, 0, 200, []) == (200, 0)
+    for _ in range(4):
+        reads.read(raw, 0, 200, [])
+    size = len(raw) // 200
+    for count in (_runs.RUN_MIN, _runs.LAST_SHAPE_MIN - 1, _runs.LAST_SHAPE_MIN, 150):
+        out: list[Any] = []
+        assert reads.read(raw, size, count, out) == (0, size + count * size)
+        assert out == [partition(number) for number in range(1, count + 1)]
+    out = []
+    assert reads.read(raw[: 20 * size - 1], 0, 30, out) == (11, 19 * size)
+    assert out == [partition(number) for number in range(19)]
+    tagged = raw[: 20 * size - 1] + b"\x01\x05\x00"
+    assert [*reads.survey(tagged, 18 * size, 16)] == [(3, 3, 0)]
+
+
+@pytest.mark.parametrize("first", range(0, 126, 18))
+def test_lengths_that_mean_something_in_a_regular_expression(first: int) -> None:
+    reads = _runs.ReadRuns(MetadataRequestTopic, METADATA, True)
+    lengths = range(first, first + 18)
+    for length in lengths:
+        reads.compile((length,))
+    topics = [MetadataRequestTopic(name="t" * length) for length in lengths for _ in range(5)]
+    raw = MetadataRequestData(topics=topics).encode(METADATA)[1:-3]
+    out: list[Any] = []
+    assert reads.read(raw, 0, len(topics), out) == (0, len(raw))
+    assert out == topics
+
+
+def test_after_elements_that_were_not_known_runs_are_looked_for_again() -> None:
+    partitions = [partition(number) for number in range(1000)]
+    writes = _runs.WriteRuns(MetadataResponsePartition, METADATA, True)
+    parts: list[bytes] = []
+    assert [*writes.write(partitions, parts)] == partitions[:48]  # 64 are looked at in four looks
+    assert len(parts) == 1000 - 48
+    assert writes.mixed_arrays == 0
+    mixed = [partition(1), *partitions, MetadataResponsePartition(replica_nodes=[7]), partition(2)]
+    assert sum(1 for _ in writes.write(mixed, [])) == 2
+    assert writes.mixed_arrays, "the next arrays are not taken for arrays of one shape"
+    assert [*writes.write(partitions, [])] == []
 
 
 def test_the_code_of_a_run_is_straight() -> None:
