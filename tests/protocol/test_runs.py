@@ -260,14 +260,20 @@ def test_looks_that_find_nothing_are_made_less_and_less_often(monkeypatch: pytes
 
         monkeypatch.setattr(runs, "survey", counted)
 
-    for runs in looks:
-        count(runs)
+    for kind in looks:
+        count(kind)
     partitions = [PartitionData(number, records=b"r" * (number * 7 % 9973)) for number in range(20000)]
     value = FetchResponseData(responses=[FetchableTopicResponse(partitions=partitions)])
     assert FetchResponseData.decode(value.encode(17), 17) == value
     for found in looks.values():
         # Twice as many are left out each time, at most 255 in a row.
         assert 1 <= found <= 8 + len(partitions) // _runs.BETWEEN_RUNS // 256 + 2
+    runs = _runs.ReadRuns(PartitionData, 17, True)
+    pauses = []
+    for number in range(10):
+        runs.learn(iter([(-1, number)]), 0)
+        pauses.append(runs.pause)
+    assert pauses == [1, 3, 7, 15, 31, 63, 127, 255, 255, 255]
 
 
 def test_an_array_ends_where_it_ends() -> None:
