@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pykraft.lab import cluster
 from pykraft.lab.cluster import HOST, Lab, PykraftNode, ZooKeeperNode, serves_zookeeper
 from pykraft.lab.errors import LabError
 from pykraft.lab.process import EventProcess, Process
@@ -34,7 +35,8 @@ def test_a_zookeeper_serves_when_it_tells_its_mode(answer: bytes, serves: bool) 
         server.join()
 
 
-def test_an_open_port_that_answers_nothing_is_not_enough(tmp_path: Path) -> None:
+def test_an_open_port_that_answers_nothing_is_not_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "SRVR_TIMEOUT_S", 0.05)
     with socket.create_server((HOST, 0)) as listener:
         port = listener.getsockname()[1]
         process = Process("zookeeper", [sys.executable, "-c", "import time; time.sleep(600)"], tmp_path)

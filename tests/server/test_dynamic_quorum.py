@@ -22,6 +22,7 @@ from pykraft.protocol.messages.snapshot_footer_record import SnapshotFooterRecor
 from pykraft.protocol.messages.snapshot_header_record import SnapshotHeaderRecord
 from pykraft.protocol.messages.update_features_request import FeatureUpdateKey, UpdateFeaturesRequestData
 from pykraft.protocol.messages.voters_record import Endpoint, KRaftVersionFeature, Voter, VotersRecord
+from pykraft.server import snapshots
 from pykraft.server.node import Node
 from pykraft.server.storage import StorageError
 from pykraft.testing import serve_controller
@@ -98,7 +99,8 @@ async def test_static_voters_leave_no_trace(nursery: trio.Nursery) -> None:
     assert await control_types(node) == [[LEADER_CHANGE]]
 
 
-async def test_snapshots_begin_with_the_voters(tmp_path: Path) -> None:
+async def test_snapshots_begin_with_the_voters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(snapshots, "CHECK_INTERVAL_MS", 1)
     options: dict[str, Any] = {"data_directory": tmp_path, **BOOTSTRAP}
     async with trio.open_nursery() as nursery:
         node = await serve_controller(
@@ -185,7 +187,8 @@ async def kraft_level(client: Client) -> int:
     return int(levels.get("kraft.version", 0))
 
 
-async def test_a_running_quorum_is_upgraded(tmp_path: Path) -> None:
+async def test_a_running_quorum_is_upgraded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(snapshots, "CHECK_INTERVAL_MS", 1)
     options: dict[str, Any] = {"data_directory": tmp_path, "release": "4.1", **STATIC}
     async with trio.open_nursery() as nursery:
         node = await serve_controller(nursery, **options, metadata_log_max_record_bytes_between_snapshots=1)
@@ -207,8 +210,9 @@ async def test_a_running_quorum_is_upgraded(tmp_path: Path) -> None:
             features = [Feature(each.name, each.min_version, each.max_version) for each in SUPPORTED_FEATURES["4.1"]]
             await register(client, node, features=features)
             assert (await client.ask(create("orders"))).topics[0].error_code == 0
+        end_offset = node.log.end_offset
         with trio.fail_after(DEADLINE_S):
-            while not node.log.snapshots:  # noqa: ASYNC110
+            while not node.log.snapshots or node.log.snapshots[-1].offset < end_offset:  # noqa: ASYNC110
                 await trio.sleep(0.01)
         path = node.log.directory / checkpoint_name(node.log.snapshots[-1])
         state = (node.log.directory / "quorum-state").read_text()

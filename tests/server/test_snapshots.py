@@ -222,7 +222,7 @@ async def ask_piece(client: Client, node: Node, snapshot: SnapshotId, position: 
 
 
 async def test_a_broker_behind_the_log_gets_the_snapshot_piece_by_piece(nursery: trio.Nursery) -> None:
-    node = await serve_controller(nursery, metadata_log_max_record_bytes_between_snapshots=500)
+    node = await serve_controller(nursery, metadata_log_max_record_bytes_between_snapshots=100)
     async with connected(node) as client:
         await register(client, node, 1)
         await until(lambda: bool(node.log.snapshots))
@@ -259,7 +259,10 @@ async def test_a_controller_goes_on_from_its_snapshot(tmp_path: Path, caplog: py
     for _ in range(2):
         async with trio.open_nursery() as nursery:
             node = await serve_controller(
-                nursery, data_directory=tmp_path, metadata_log_max_record_bytes_between_snapshots=300
+                nursery,
+                data_directory=tmp_path,
+                metadata_log_max_record_bytes_between_snapshots=300,
+                metadata_max_idle_interval_ms=50,
             )
             if not facts:
                 async with connected(node) as client:

@@ -13,6 +13,7 @@ import trio
 import pykraft.testing
 from pykraft.image.metadata_version import MetadataVersion
 from pykraft.protocol.uuids import uuid_from_text
+from pykraft.server import maintenance
 from pykraft.server.writer import Writer
 from pykraft.testing.handle import ControllerError
 from pykraft.testing.simulated_broker import SimulatedBroker, running
@@ -33,7 +34,8 @@ def test_brokers_register_with_it_and_its_image_can_be_read() -> None:
     assert not c.data_directory.exists()
 
 
-def test_release_and_overrides() -> None:
+def test_release_and_overrides(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(maintenance, "FENCING_CHECK_INTERVAL_MS_MAX", 10)
     options = {"node_id": 7, "cluster_id": "MkU3OEVBNTcwNTJENDM2Qg", "broker_session_timeout_ms": 300}
     with pykraft.testing.controller(release="3.5-IV2", **options) as c:  # type: ignore[arg-type]
         assert (c.node_id, c.cluster_id) == (7, "MkU3OEVBNTcwNTJENDM2Qg")

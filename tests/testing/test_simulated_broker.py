@@ -27,6 +27,7 @@ from pykraft.protocol.messages.stop_replica_request import (
     StopReplicaTopicState,
 )
 from pykraft.protocol.messages.update_metadata_request import UpdateMetadataBroker, UpdateMetadataRequestData
+from pykraft.server import maintenance
 from pykraft.testing.simulated_broker import SimulatedBroker, SimulatedBrokerError, running
 from tests import waiting
 
@@ -93,7 +94,8 @@ def test_a_broker_that_fetches_is_handed_the_whole_log() -> None:
         assert [header.base_offset for header in headers] == [0, *(header.next_offset for header in headers[:-1])]
 
 
-def test_a_silent_broker_is_fenced() -> None:
+def test_a_silent_broker_is_fenced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(maintenance, "FENCING_CHECK_INTERVAL_MS_MAX", 10)
     with pykraft.testing.controller(broker_session_timeout_ms=500) as controller:
         broker = SimulatedBroker(0, controller.cluster_id, address(controller.address), migrating=False, fetches=True)
         with running([broker]):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pykraft.lab import process
 from pykraft.log.batch import encode_batch
 from pykraft.protocol import frame
 from pykraft.protocol._message import Message
@@ -25,7 +26,8 @@ from pykraft.protocol.messages.update_metadata_request import (
 from pykraft.protocol.record_frame import encode_record
 from pykraft.protocol.records.no_op_record import NoOpRecord
 from pykraft.protocol.records.partition_change_record import PartitionChangeRecord
-from tools.benchmarks import admin
+from pykraft.testing import simulated_broker
+from tools.benchmarks import admin, admin_cluster
 from tools.benchmarks.admin_cluster import Progress, Times, clusters, parts
 
 VERSION = "3.9.1"
@@ -122,6 +124,9 @@ def test_an_unknown_part_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_small_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(admin, "TOPIC_PARTITIONS", 5)
     monkeypatch.setattr(admin, "LED_PARTITIONS", 10)
+    monkeypatch.setattr(admin_cluster, "QUIET_S", 0.02)
+    monkeypatch.setattr(process, "POLL_INTERVAL_S", 0.005)
+    monkeypatch.setattr(simulated_broker, "HEARTBEAT_INTERVAL_S", 0.05)
     with clusters(tmp_path, ["pykraft"], VERSION, dual_write=False) as running:
         times = admin.one_round(running["pykraft"], "round", check_zookeeper=False)
     assert set(times) == {admin.ONE_TOPIC, admin.MANY_TOPICS, admin.FAILURE}

@@ -8,6 +8,7 @@ import pytest
 import trio
 
 from pykraft.lab.cluster import Node, free_port
+from pykraft.zookeeper import kazoo_port
 from pykraft.zookeeper.errors import AuthError, ConnectionLossError, ConnectTimeoutError, NotConnectedError, ZkCode
 from pykraft.zookeeper.kazoo_port import KazooPort, ZooKeeperConfig, open_zookeeper
 from pykraft.zookeeper.ops import get_children, get_data
@@ -120,7 +121,9 @@ async def test_what_slips_into_kazoos_queue_while_the_connection_is_lost_is_take
     assert port.session.status.state is SessionState.SUSPENDED
 
 
-async def test_refused_credentials_are_said_and_tried_again(nursery: trio.Nursery) -> None:
+async def test_refused_credentials_are_said_and_tried_again(
+    nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
     server = StubServer({"/": b""}, refusals=2)
     await nursery.start(server.serve)
     credentials = (("digest", "u:p"),)
@@ -129,6 +132,7 @@ async def test_refused_credentials_are_said_and_tried_again(nursery: trio.Nurser
         with pytest.raises(AuthError, match="check them"):
             async with open_zookeeper(config):
                 pass
+        monkeypatch.setattr(kazoo_port, "RESTART_INTERVAL_S", 0.05)
         config = ZooKeeperConfig(connect=server.address, credentials=credentials)
         async with open_zookeeper(config) as port:
             assert await get_data(port, "/") is not None
