@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+import math
 import os
-import time
-from collections import Counter, defaultdict
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,22 @@ from pykraft.lab.cluster import Lab
 TIERS = ("fast", "oracle", "kafka")
 KAFKA_TIMEOUT_S = 900
 
-_seconds: dict[str, float] = defaultdict(float)
-_counts: Counter[str] = Counter()
+
+@dataclass
+class Tally:
+    """What became of the tests of a tier, and when the first began and the last ended, in s since 1970."""
+
+    tests: set[str] = field(default_factory=set)
+    failed: set[str] = field(default_factory=set)
+    begun_s: float = math.inf
+    ended_s: float = -math.inf
+
+    def __str__(self) -> str:
+        failed = f", {len(self.failed)} FAILED: see the summary of their run" if self.failed else ""
+        return f"{len(self.tests)} tests in {self.ended_s - self.begun_s:.1f} s{failed}"
+
+
+_tallies = {tier: Tally() for tier in TIERS}
 
 
 def tier_of(item: pytest.Item) -> str:
@@ -25,8 +40,12 @@ def tier_of(item: pytest.Item) -> str:
     return next((tier for tier in ("kafka", "oracle") if item.get_closest_marker(tier)), "fast")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--tier", action="append", choices=TIERS, help="run this tier only, or with it another --tier")
+
+
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Marks what lies in tests/oracle and tests/kafka; the tiers run one after the other, fast first."""
     for item in items:
         for tier in ("oracle", "kafka"):
@@ -34,28 +53,43 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(tier)
         if tier_of(item) == "kafka" and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(KAFKA_TIMEOUT_S))
-    items.sort(key=lambda item: TIERS.index(tier_of(item)))
+        item.user_properties.append(("tier", tier_of(item)))
+    wanted = config.getoption("--tier") or TIERS
+    if left_out := [item for item in items if tier_of(item) not in wanted]:
+        config.hook.pytest_deselected(items=left_out)
+    items[:] = sorted((item for item in items if tier_of(item) in wanted), key=lambda item: TIERS.index(tier_of(item)))
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """Takes the time of each test for its tier."""
-    begun = time.monotonic()
-    try:
-        return (yield)
-    finally:
-        _seconds[tier_of(item)] += time.monotonic() - begun
-        _counts[tier_of(item)] += 1
+def pytest_collection_finish() -> None:
+    """What collecting has made stays until the end: the garbage collector need not look at it again and again."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Counts a report, be the test run in this process or in another of pytest-xdist's."""
+    # Of a process of pytest-xdist's that died there is a report that no test has made, without properties and times.
+    tally = _tallies[str(dict(report.user_properties).get("tier", "fast"))]
+    tally.tests.add(report.nodeid)
+    if report.failed:
+        tally.failed.add(report.nodeid)
+    if report.start:
+        tally.begun_s, tally.ended_s = min(tally.begun_s, report.start), max(tally.ended_s, report.stop)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Prints the time per tier, and how the lint that tools/test ran before came out."""
+    """Prints the time per tier, behind that of what tools/test ran before, which it has in a file."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        return  # This is a process that runs tests for another, which counts and prints.
+    lines = [f"{tier:7} {tally}" for tier, tally in _tallies.items() if tally.tests]
+    if name := os.environ.get("TIERS_FILE"):
+        with Path(name).open("a+") as file:
+            file.writelines(f"{line}\n" for line in lines)
+            file.seek(0)
+            lines = file.read().splitlines()
     terminalreporter.section("tiers")
-    if os.environ.get("LINT_OUTCOME"):
-        terminalreporter.write_line(f"lint    {os.environ['LINT_OUTCOME']}")
-    for tier in TIERS:
-        if _counts[tier]:
-            terminalreporter.write_line(f"{tier:7} {_counts[tier]} tests in {_seconds[tier]:.1f} s")
+    for line in lines:
+        terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="session")
