@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from pykraft.protocol.messages.metadata_response import MetadataResponseData
 from tools.benchmarks import codec
 from tools.benchmarks.codec_peers.measure import reading
 
@@ -54,6 +55,16 @@ def test_a_make_that_leaves_things_out_is_beaten_with_and_without_reading_them()
     assert not codec.goal_met([one], "kafka-python", "decode")
     one.times_us |= {("kafka-python", "decode"): 4.0, ("kafka-python", "read"): 6.0}
     assert not codec.goal_met([one], "kafka-python", "decode")
+
+
+def test_mixed_messages_are_mixed_and_have_no_goal() -> None:
+    one = case("mixed: MetadataResponse v12, 1 x 1000, 1 in 5 lagging")
+    assert isinstance(one.value, MetadataResponseData)
+    in_sync = [len(partition.isr_nodes) for partition in one.value.topics[0].partitions]
+    assert in_sync.count(2) == 200
+    assert len({tuple(in_sync[number : number + 20]) for number in range(0, 1000, 20)}) > 10
+    one.times_us |= {("pykraft", "decode"): 2.0, ("kio", "decode"): 1.0}
+    assert codec.goal_met([one], "kio", "decode")
 
 
 def test_java_has_one_turn() -> None:

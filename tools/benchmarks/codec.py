@@ -4,9 +4,10 @@ Times are the fastest of many, each make in a process of its own, the makes taki
 turn. A ratio is pykraft / peer. The goals: against kio encode within a tenth and decode below it (its decoder is native
 Rust); against kafka-python both within a fifth. Kafka's Java has no goal: it is there for honesty. Like is compared
 with like: what reads a version is looked up in each call by all makes, or by none ("looked up once"); where a make does
-not build what others build, its goal is held on decoding alone and on decoding and then reading each field. Ends with 1
-when a goal is missed, with 2 when something could not be measured. Takes about a minute and a half with three rounds;
-it says so. The Python peers are installed by pip into `.venv-bench` of the checkout when they are missing.
+not build what others build, its goal is held on decoding alone and on decoding and then reading each field. Messages
+whose elements differ in their lengths ("mixed") are shown without a goal. Ends with 1 when a goal is missed, with 2
+when something could not be measured. Takes about two minutes with three rounds; it says so. The Python peers are
+installed by pip into `.venv-bench` of the checkout when they are missing.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import json
 import math
 import os
 import platform
+import random
 import subprocess
 import sys
 import time
@@ -31,6 +33,7 @@ from pykraft.protocol._message import AnyStruct, Message
 from pykraft.protocol.messages import broker_heartbeat_request, fetch_response, leader_and_isr_request
 from pykraft.protocol.messages import metadata_response as metadata
 from pykraft.protocol.messages import update_metadata_request as update_metadata
+from pykraft.protocol.records.partition_change_record import PartitionChangeRecord
 from pykraft.protocol.records.partition_record import PartitionRecord
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -56,7 +59,8 @@ class Case:
     """One message on the bench: the times by make and direction, in microseconds.
 
     `bound`: what reads and writes the version is looked up once. `lazy`: the makes that do not build all of it when
-    they decode, and what they leave out; their goal is held on reading it, too.
+    they decode, and what they leave out; their goal is held on reading it, too. `mixed`: its elements differ in their
+    lengths, there is no goal.
     """
 
     name: str
@@ -64,6 +68,7 @@ class Case:
     version: int
     bound: bool = False
     lazy: dict[str, str] = field(default_factory=dict)
+    mixed: bool = False
     times_us: dict[tuple[str, str], float] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
 
@@ -82,6 +87,8 @@ class Case:
 
     def goal(self, make: str, direction: str) -> float:
         """The greatest ratio that is good; infinite when there is no goal."""
+        if self.mixed:
+            return math.inf
         return GOALS.get((make, "decode" if direction == "read" else direction), math.inf)
 
     def good(self, make: str, direction: str) -> bool:
@@ -89,22 +96,42 @@ class Case:
         return not self.ratio(make, direction) > self.goal(make, direction)
 
 
-def metadata_value(topics: int, partitions: int) -> Message:
+def metadata_value(topics: int, partitions: int, lagging: int = 0) -> Message:
+    """A MetadataResponse; of `lagging` partitions one has a replica that is not in sync, if it is not 0."""
+    behind = set(random.Random(lagging).sample(range(partitions), partitions // lagging)) if lagging else set()
+
+    def partition(number: int) -> metadata.MetadataResponsePartition:
+        out = number in behind
+        isr, offline = (REPLICAS[:2], REPLICAS[2:]) if out else (REPLICAS, [])
+        return metadata.MetadataResponsePartition(0, number, REPLICAS[number % 2], 5, REPLICAS, isr, offline)
+
     return metadata.MetadataResponseData(
         brokers=[metadata.MetadataResponseBroker(number, f"broker{number}.example", 9092) for number in REPLICAS],
         cluster_id="AAAAAAAAAAAAAAAAAAAAAA", controller_id=1,
-        topics=[metadata.MetadataResponseTopic(name=f"topic-{topic}", topic_id=TOPIC_ID, partitions=[
-            metadata.MetadataResponsePartition(0, number, REPLICAS[number % 3], 5, REPLICAS, REPLICAS)
-            for number in range(partitions)]) for topic in range(topics)],
+        topics=[metadata.MetadataResponseTopic(
+            name=f"topic-{topic}", topic_id=TOPIC_ID, partitions=[partition(number) for number in range(partitions)],
+        ) for topic in range(topics)],
     )  # fmt: skip
 
 
-def fetch_value() -> Message:
+def fetch_value(*, records: bool = False) -> Message:
+    """A FetchResponse of 1000 partitions; with `records`, 100 to 299 bytes of them in each."""
+    sizes = random.Random(1)
     return fetch_response.FetchResponseData(session_id=7, responses=[
         fetch_response.FetchableTopicResponse(topic_id=TOPIC_ID, partitions=[
-            fetch_response.PartitionData(number, 0, 1000 + number, 1000 + number, 0, aborted_transactions=None)
+            fetch_response.PartitionData(number, 0, 1000 + number, 1000 + number, 0, aborted_transactions=None,
+                                         records=bytes(sizes.randrange(100, 300)) if records else None)
             for number in range(1000)]),
     ])  # fmt: skip
+
+
+def raft_fetch_value() -> Message:
+    """What a broker gets that fetches the metadata log: one partition, its leader, a batch of a thousand bytes."""
+    partition = fetch_response.PartitionData(
+        0, 0, 5000, -1, 0, current_leader=fetch_response.LeaderIdAndEpoch(3000, 1), aborted_transactions=None,
+        records=bytes(1000))  # fmt: skip
+    topic = fetch_response.FetchableTopicResponse(topic_id=TOPIC_ID, partitions=[partition])
+    return fetch_response.FetchResponseData(session_id=7, responses=[topic])
 
 
 def update_metadata_value() -> Message:
@@ -127,6 +154,7 @@ def cases() -> list[Case]:
     record = PartitionRecord(
         partition_id=7, topic_id=TOPIC_ID, replicas=REPLICAS, isr=REPLICAS, leader=1, leader_epoch=5, partition_epoch=5
     )
+    change = PartitionChangeRecord(partition_id=7, topic_id=TOPIC_ID, isr=REPLICAS[:2], leader=2)
     heartbeat = broker_heartbeat_request.BrokerHeartbeatRequestData(1, 77, 1234)
     return [
         Case("MetadataResponse v12, 1 x 1000 partitions", metadata_value(1, 1000), 12),
@@ -139,6 +167,12 @@ def cases() -> list[Case]:
         Case("PartitionRecord v2, looked up once", record, 2, bound=True),
         Case("BrokerHeartbeat v1", heartbeat, 1),
         Case("BrokerHeartbeat v1, looked up once", heartbeat, 1, bound=True),
+        Case("mixed: MetadataResponse v12, 1 x 1000, 1 in 20 lagging", metadata_value(1, 1000, 20), 12, mixed=True),
+        Case("mixed: MetadataResponse v12, 1 x 1000, 1 in 5 lagging", metadata_value(1, 1000, 5), 12, mixed=True),
+        Case("mixed: MetadataResponse v12, 1000 x 1 partition", metadata_value(1000, 1), 12, mixed=True),
+        Case("mixed: FetchResponse v17, 1000 x 100-299 bytes", fetch_value(records=True), 17, mixed=True),
+        Case("mixed: FetchResponse v17 of raft", raft_fetch_value(), 17, mixed=True),
+        Case("mixed: PartitionChangeRecord v2", change, 2, mixed=True),
     ]  # fmt: skip
 
 
@@ -250,7 +284,7 @@ def table(every: list[Case], makes: list[str]) -> Iterator[str]:
             ).rstrip()
         yield from (f"    {make} {note}" for make, note in case.notes.items())
         yield from (f"    {make} does not build {what}" for make, what in case.lazy.items() if make in makes)
-    yield "- : the peer does not offer it; ! : a goal is missed"
+    yield "- : the peer does not offer it; ! : a goal is missed; mixed: elements of different lengths, no goal"
     for (make, direction), goal in GOALS.items():
         if make in makes:
             met = goal_met(every, make, direction)
@@ -281,6 +315,7 @@ def as_json(every: list[Case], makes: list[str], good: bool) -> dict[str, Any]:
                                       if make != "pykraft" and not math.isnan(case.ratio(make, direction))}
                for direction in case.directions},
             "lazy": case.lazy,
+            "mixed": case.mixed,
             "notes": case.notes,
         } for case in every],
         "goals": [{"peer": make, "direction": direction, "ratio_max": goal,
