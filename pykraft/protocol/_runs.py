@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import re
 import struct
+import threading
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -55,8 +57,8 @@ Matches: TypeAlias = Callable[[bytes, int], Any]
 F = TypeVar("F", Reader, Writer)
 
 
-class _Shapes(Generic[F]):
-    """The compiled code for the shapes of one struct in one version."""
+class _Shapes(ABC, Generic[F]):
+    """The compiled code for the shapes of one struct in one version; threads share it."""
 
     def __init__(self, cls: type[AnyStruct], version: int, flexible: bool) -> None:
         self.cls = cls
@@ -67,6 +69,7 @@ class _Shapes(Generic[F]):
         ]
         self.compiled: dict[Shape, F] = {}
         self.met: Counter[Shape] = Counter()
+        self.lock = threading.Lock()  # held while shapes are counted and compiled
         self.pause = 0  # how many looks are left out
         self.poor = 0  # how many looks in a row were not worth it
 
@@ -85,26 +88,29 @@ class _Shapes(Generic[F]):
     def learn(self, shapes: Iterator[Shape], taken: int) -> bool:
         """Compile those of the shapes that have been met often enough; whether there was one. After a look that took
         few elements, and found no shape that is worth counting, the next looks are left out."""
-        found = Counter(shape for shape in shapes if shape not in self.compiled)
+        seen = Counter(shapes)
         learned = False
-        if len(self.compiled) == SHAPES_MAX:
-            found.clear()
-        if len(self.met) >= COUNTED_MAX:
-            self.met.clear()
-        self.met += found
-        for shape in found:
-            if self.met[shape] >= MET_MIN and len(self.compiled) < SHAPES_MAX:
-                self.compile(shape)
-                learned = True
-        if learned or taken >= WORTH or any(count >= RUN_MIN for count in found.values()):
+        with self.lock:
+            new = {shape: count for shape, count in seen.items() if shape not in self.compiled}
+            if len(self.compiled) == SHAPES_MAX:
+                new.clear()
+            if len(self.met) >= COUNTED_MAX:
+                self.met.clear()
+            for shape, count in new.items():
+                self.met[shape] += count
+                if self.met[shape] >= MET_MIN and len(self.compiled) < SHAPES_MAX:
+                    self.compile(shape)
+                    learned = True
+        if learned or taken >= WORTH or any(count >= RUN_MIN for count in new.values()):
             self.poor = 0
         else:
             self.poor = min(self.poor + 1, POOR_MAX)
             self.pause = 2**self.poor - 1
         return learned
 
+    @abstractmethod
     def compile(self, shape: Shape) -> None:
-        raise NotImplementedError
+        """Make the code for a shape."""
 
 
 class ReadRuns(_Shapes[Reader]):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
@@ -319,6 +321,40 @@ def test_after_elements_that_were_not_known_runs_are_looked_for_again() -> None:
     assert sum(1 for _ in writes.write(mixed, [])) == 2
     assert writes.mixed_arrays, "the next arrays are not taken for arrays of one shape"
     assert [*writes.write(partitions, [])] == []
+
+
+def test_threads_learn_side_by_side() -> None:
+    reads = _runs.ReadRuns(MetadataResponsePartition, METADATA, True)
+    writes = _runs.WriteRuns(MetadataResponsePartition, METADATA, True)
+    wrong: list[object] = []
+
+    def use(first: int) -> None:
+        try:
+            for replicas in range(first, 32, 4):
+                elements = [MetadataResponsePartition(replica_nodes=[replicas] * replicas)] * 80
+                raw = _careful.encode(metadata(elements), METADATA)[BEFORE:-AFTER]
+                for _ in range(6):
+                    out: list[Any] = []
+                    left, _ = reads.read(raw, 0, 80, out)
+                    parts: list[bytes] = []
+                    rest = [*writes.write(elements, parts)]
+                    if out != elements[left:] or b"".join(parts) != raw[: len(raw) // 80 * (80 - len(rest))]:
+                        wrong.append(replicas)
+        except Exception as error:
+            wrong.append(error)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=use, args=(first,)) for first in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert not wrong
+    assert len(reads.compiled) == len(reads.known[1]) == len(writes.known) == 32
 
 
 def test_the_code_of_a_run_is_straight() -> None:
