@@ -14,7 +14,7 @@ from pykraft.protocol._runs import ReadRuns, WriteRuns
 from pykraft.protocol._writer_source import Writer
 
 _GIVEN: Final = {
-    **_wire.NAMES, "Arrays": _wire.Arrays, "ReadRuns": ReadRuns, "WriteRuns": WriteRuns,
+    **_wire.NAMES, "Arrays": _wire.arrays, "ReadRuns": ReadRuns, "WriteRuns": WriteRuns,
     "READ_FAILURES": READ_FAILURES, "WRITE_FAILURES": WRITE_FAILURES, "unread": unread, "unwritten": unwritten,
 }  # fmt: skip
 

@@ -53,7 +53,7 @@ Read: TypeAlias = Callable[[bytes], list[Any]]
 Reader: TypeAlias = tuple[Fits, Read, int]  # and the size of an element
 Write: TypeAlias = Callable[[Sequence[Any], Callable[[bytes], None]], None]
 Writer: TypeAlias = tuple[Callable[[Any], bytes], Write]
-Matches: TypeAlias = Callable[[bytes, int], Any]
+Match: TypeAlias = Callable[[bytes, int], Any]
 F = TypeVar("F", Reader, Writer)
 
 
@@ -120,7 +120,7 @@ class ReadRuns(_Shapes[Reader]):
         super().__init__(cls, version, flexible)
         self.last: Reader = _fits_nothing, _reads_nothing, 1
         # Finds as many elements of one known shape as follow each other; its groups are the shapes.
-        self.known: tuple[Matches, tuple[Reader, ...]] = re.compile(b"(?!)").scanner, ()  # type: ignore[attr-defined]
+        self.known: tuple[Match, tuple[Reader, ...]] = _matches_nothing, ()
 
     def read(self, data: bytes, p: int, left: int, out: list[Any]) -> tuple[int, int]:
         """Read some of the `left` elements at p; gives how many are left then, and the position behind those read."""
@@ -133,17 +133,16 @@ class ReadRuns(_Shapes[Reader]):
             out += read(data[p:stop])
             return 0, stop
         before = left
-        scanner, readers = self.known
-        match = scanner(data, p).match
-        while found := match():
-            start, stop = found.span()
+        match, readers = self.known
+        while found := match(data, p):
+            stop = found.end()
             _, read, size = self.last = readers[found.lastindex - 1]
-            count = (stop - start) // size
+            count = (stop - p) // size
             if count >= left:
-                p = start + left * size
-                out += read(data[start:p])
-                return 0, p
-            out += read(data[start:stop])
+                stop = p + left * size
+                out += read(data[p:stop])
+                return 0, stop
+            out += read(data[p:stop])
             left -= count
             p = stop
         if self.learn(self.survey(data, p, min(left, SURVEY)), before - left):
@@ -176,7 +175,7 @@ class ReadRuns(_Shapes[Reader]):
         self.last = self.compiled[shape] = fits, read, size
         patterns = [_run_source.pattern(self.cls, self.version, self.flexible, each) for each in self.compiled]
         whole = re.compile(b"|".join(b"(%s)" % each for each in patterns), re.DOTALL)
-        self.known = whole.scanner, tuple(self.compiled.values())  # type: ignore[attr-defined] # not in typeshed
+        self.known = whole.match, tuple(self.compiled.values())
 
 
 def _length(data: bytes, p: int, compact: bool, short: bool) -> tuple[int, int]:
@@ -265,6 +264,10 @@ class WriteRuns(_Shapes[Writer]):
 
 def _fits_nothing(data: bytes, p: int, n: int) -> bool:
     return False
+
+
+def _matches_nothing(data: bytes, p: int) -> None:
+    return None
 
 
 def _reads_nothing(data: bytes) -> list[Any]:

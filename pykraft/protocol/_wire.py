@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import struct
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -31,7 +32,9 @@ class Arrays(dict[int, Callable[..., Any]]):
         return made
 
 
-_NUMBERS: Final = {char: Arrays("", char, "", "pack") for char in "?bhHiIqd"}
+# Code for many versions of many messages shares them.
+arrays: Final = functools.cache(Arrays)
+_NUMBERS: Final = {char: arrays("", char, "", "pack") for char in "?bhHiIqd"}
 
 
 def varint(value: int) -> bytes:

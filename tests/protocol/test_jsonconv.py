@@ -66,7 +66,7 @@ def test_fields_the_version_lacks() -> None:
     registration.is_migrating_zk_broker = True
     with pytest.raises(EncodeError, match="isMigratingZkBroker: version 0 has no such field"):
         jsonconv.to_json(registration, 0)
-    registration.cluster_id = None  # type: ignore[assignment]
+    registration.cluster_id = None  # type: ignore[assignment]  # wrong
     with pytest.raises(EncodeError, match="clusterId: null"):
         jsonconv.to_json(registration, 4)
 

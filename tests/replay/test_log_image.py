@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from pykraft.image.metadata_image import MetadataImage
 from pykraft.log.errors import CorruptLogError
 from pykraft.protocol._message import Message
 from pykraft.protocol.records.begin_transaction_record import BeginTransactionRecord
@@ -18,6 +20,10 @@ from pykraft.replay.difference import ABSENT, differences
 from pykraft.replay.image_json import image_to_json
 from pykraft.replay.recorded import NotALogError, RecordedLog, RecordError
 from tests.replay.samples import CONTROLLER_DATA, CONTROLLER_LOG, RELEASES, SEGMENT, batches, leader_change, recorded
+
+
+def has_topic(name: str) -> Callable[[MetadataImage], bool]:
+    return lambda image: name in image.topics_by_name
 
 
 def log() -> RecordedLog:
@@ -120,7 +126,7 @@ def test_bisect_finds_every_point(tmp_path: Path) -> None:
     points = candidates(recorded_log)
     assert points == list(range(13))
     for number in range(12):
-        found = bisect(recorded_log, points, lambda image, number=number: f"t{number}" in image.topics_by_name)  # type: ignore[misc]
+        found = bisect(recorded_log, points, has_topic(f"t{number}"))
         assert found is not None
         assert found.offset == number + 1
         assert f"name='t{number}'" in found.records[0]

@@ -48,7 +48,7 @@ class Broker:
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
         self.port = listeners[0].socket.getsockname()[1]
-        await trio.serve_listeners(self._serve, listeners, task_status=task_status)  # type: ignore[arg-type]
+        await trio.serve_listeners(self._serve, listeners, task_status=task_status)  # type: ignore[arg-type]  # ours tells nothing
 
     async def _serve(self, stream: trio.SocketStream) -> None:
         buffer = bytearray()

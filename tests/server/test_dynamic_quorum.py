@@ -107,7 +107,7 @@ async def test_snapshots_begin_with_the_voters(tmp_path: Path, monkeypatch: pyte
             nursery, **options, metadata_log_max_record_bytes_between_snapshots=1, metadata_max_idle_interval_ms=50
         )
         with trio.fail_after(DEADLINE_S):
-            while not node.log.snapshots:  # noqa: ASYNC110
+            while not node.log.snapshots:  # noqa: ASYNC110  a snapshot gives no event
                 await trio.sleep(0.01)
         path = node.log.directory / checkpoint_name(node.log.snapshots[0])
         nursery.cancel_scope.cancel()
@@ -212,7 +212,7 @@ async def test_a_running_quorum_is_upgraded(tmp_path: Path, monkeypatch: pytest.
             assert (await client.ask(create("orders"))).topics[0].error_code == 0
         end_offset = node.log.end_offset
         with trio.fail_after(DEADLINE_S):
-            while not node.log.snapshots or node.log.snapshots[-1].offset < end_offset:  # noqa: ASYNC110
+            while not node.log.snapshots or node.log.snapshots[-1].offset < end_offset:  # noqa: ASYNC110  a snapshot gives no event
                 await trio.sleep(0.01)
         path = node.log.directory / checkpoint_name(node.log.snapshots[-1])
         state = (node.log.directory / "quorum-state").read_text()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,11 @@ async def until(condition: Callable[[], bool]) -> None:
             if condition():
                 return
             await trio.sleep(0.01)
+
+
+def has_snapshot(log: MetadataLog, offset: int) -> bool:
+    """Whether the newest snapshot ends at the offset or behind it."""
+    return bool(log.snapshots) and log.snapshots[-1].offset >= offset
 
 
 class Keeper(House):
@@ -267,7 +273,7 @@ async def test_a_controller_goes_on_from_its_snapshot(tmp_path: Path, caplog: py
             if not facts:
                 async with connected(node) as client:
                     await register(client, node, 1)
-                await until(lambda log=node.log: log.snapshots and log.snapshots[-1].offset >= 8)  # type: ignore[misc]
+                await until(partial(has_snapshot, node.log, 8))
             facts.append(await node.writer.read(lambda image: (dict(image.features), set(image.brokers))))
             nursery.cancel_scope.cancel()
     assert facts[0] == facts[1]
